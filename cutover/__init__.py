@@ -1,0 +1,1 @@
+"""Carries out a staged, resumable, reversible migration between two sites."""

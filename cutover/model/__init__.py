@@ -1,0 +1,1 @@
+"""Frozen facts that every other part speaks in; standard library only."""

@@ -1,0 +1,203 @@
+"""One site's metadata database, as the coordinator, the agent and the worker use it.
+
+Every adapter passes resilience_tests/contract/database/. All methods raise
+SiteUnreachable when no answer came and nothing can have happened, Inconclusive
+when it may have, and StaleTerm when a guarded effect is older than one that
+the site has seen. The guard is checked and recorded in the effect's own
+transaction, and every guarded effect may be repeated.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cutover.model.action import Guard
+from cutover.model.change import Chunk, Key, LogItem, Transaction
+from cutover.model.observation import Copying, Fence, Following, Instant, RowDigest, SiteFacts
+from cutover.model.position import Position
+
+
+class SiteDatabase(Protocol):
+    """What the coordinator and the site's agent do to the database."""
+
+    @property
+    def site(self) -> str:
+        """The site's name, for messages."""
+
+    async def look(self) -> SiteFacts:
+        """One consistent look; `end` is read last."""
+
+    async def fence(self) -> Fence:
+        """The fence alone, in one round trip."""
+
+    async def prepare(self, *, guard: Guard) -> None:
+        """Install our records, the publication of the planned tables and the fence, closed, at epoch 0.
+
+        Triggers go on one table at a time, with a lock time-out and retry. What
+        is already there is left as it is: preparing an open site does not close it.
+        """
+
+    async def remove(self) -> None:
+        """Take out everything of ours: slots, publication, triggers, records, replica identities."""
+
+    async def instant(self) -> Instant:
+        """The server's clock, read before a renewal is sent to the witness."""
+
+    async def renew_lease(self, *, epoch: int, started: Instant, seconds: float) -> None:
+        """Let the site write until `started` + `seconds`; no effect if it restarted or has another epoch."""
+
+    async def open(self, *, epoch: int, started: Instant, seconds: float, guard: Guard) -> None:
+        """Accept writes under `epoch`, with a lease. Refused when the site has seen a newer epoch."""
+
+    async def close(self, *, guard: Guard) -> Position:
+        """Refuse writes; return the end of the log, read when no writer was left.
+
+        Waits for writers that hold the fence, each time for a bounded moment,
+        and raises Refused naming who holds it (pid, prepared transaction) when
+        that takes too long. A mark is put in the log behind the returned
+        position, so that a follower reaches it at once.
+        """
+
+    async def probe_write(self) -> bool:
+        """Write through the fenced path, and take it back; False when the fence refused it."""
+
+    async def keep_log(self, *, guard: Guard) -> Position:
+        """Make the slot for the peer, if it is not there; return a position that it holds."""
+
+    async def release_log(self, *, guard: Guard) -> None:
+        """Drop the slot, ending its reader first."""
+
+    async def follow(self, *, backfill: bool, guard: Guard) -> None:
+        """Tell the site's worker to follow the peer."""
+
+    async def unfollow(self, *, guard: Guard) -> None:
+        """Tell it to stop; once this returned, no batch of the peer's can still be applied."""
+
+    async def release_brake(self, *, guard: Guard) -> None:
+        """Let the stopped applier go on past what stopped it."""
+
+    async def sequences(self) -> dict[str, int]:
+        """The last value of each sequence that a planned table owns."""
+
+    async def raise_sequences(self, values: Mapping[str, int], *, guard: Guard) -> None:
+        """Raise sequences to at least these values; none is ever lowered."""
+
+    async def watch_touched(self, *, guard: Guard) -> None:
+        """From now on, record each key that the applier touches."""
+
+    async def touched(self, limit: int) -> dict[str, list[Key]]:
+        """Up to `limit` recorded keys of each table, oldest first."""
+
+    async def forget_touched(self, keys: Mapping[str, Sequence[Key]]) -> None:
+        """Forget keys that were compared, unless they were touched again since they were read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestPage:
+    """A page of rows in the order of this site's own key index."""
+
+    rows: dict[Key, RowDigest]
+    last: Key | None  #: where the next page starts; None: this was the table's end
+
+
+class Rows(Protocol):
+    """What is read from a site's tables to copy and to compare them."""
+
+    async def read_chunk(self, table: str, after: Key | None, limit: int) -> Chunk:
+        """Read up to `limit` rows past `after`, with the snapshot that they were read in."""
+
+    async def mark(self, name: str) -> None:
+        """Write a transactional mark into the log, after the chunk of that name was read."""
+
+    async def read_again(self, table: str, key: Key) -> Transaction | None:
+        """The row as it is now, as a change to apply; None when it is gone."""
+
+    async def digests(self, table: str, after: Key | None, limit: int) -> DigestPage:
+        """Digest each row past `after`; the digests of equal rows are equal at both sites."""
+
+    async def digests_of(self, table: str, keys: Sequence[Key]) -> dict[Key, RowDigest]:
+        """Digest these rows; those that are not there are left out."""
+
+
+class ChangeLog(Protocol):
+    """The peer's log, read from the slot that is kept for this site."""
+
+    def read(self) -> AsyncIterator[LogItem]:
+        """Whole transactions in commit order, from the slot's confirmed position on.
+
+        What was read before a crash and not confirmed comes again.
+        """
+
+    async def confirm(self, position: Position) -> None:
+        """Let the peer forget its log up to here: only positions durable at this site."""
+
+    async def close(self) -> None:
+        """Stop reading and free the slot for another reader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """A row that must not become visible here, and why."""
+
+    table: str
+    key: Key
+    reason: str
+
+
+class Applier(Protocol):
+    """The one ordered writer of the peer's changes at this site.
+
+    Every batch checks, in its own transaction, that this site is still told to
+    follow under this guard (else StaleTerm), and commits the position with it.
+    """
+
+    async def following(self) -> Following | None:
+        """What the worker has been told; None: to stand still."""
+
+    async def start(self) -> Position | None:
+        """Become the only applier; return how far the peer's log is in (None: nothing yet)."""
+
+    async def copying(self) -> Sequence[Copying]:
+        """How far each planned table has been copied."""
+
+    async def apply(
+        self,
+        batch: Sequence[Transaction],
+        *,
+        upserting: Collection[str],
+        aside: Sequence[Aside],
+        guard: Guard,
+    ) -> Sequence[Aside]:
+        """Apply whole transactions, in order, in one commit together with the last one's position.
+
+        In tables of `upserting` an update or insert of a row writes the whole
+        row whether it is there or not. A row named in `aside`, or refused by a
+        constraint, is set aside with the reason; a later change of the same key
+        that can be applied takes it out again. Returns the rows set aside by
+        constraints. A row with an `UNCHANGED` value that is not there comes
+        back as an Aside too, with the reason READ_AGAIN.
+        """
+
+    async def place(
+        self, chunk: Chunk, *, without: Collection[Key], aside: Sequence[Aside], mark: Transaction, guard: Guard
+    ) -> None:
+        """Write a chunk's rows, except keys of `without`, and how far the table is now copied.
+
+        `mark` is the transaction that carried the chunk's mark; its position is committed with it.
+        """
+
+    async def passed(self, position: Position, *, guard: Guard) -> None:
+        """Record that the log holds nothing for us up to `position`."""
+
+    async def brake(self, reason: str, *, guard: Guard) -> None:
+        """Stop, durably, before a batch that must not be applied unseen."""
+
+    async def durable(self) -> Position | None:
+        """How far the peer's log is in and on this site's disk."""
+
+    async def close(self) -> None:
+        """Let another applier take over."""
+
+
+READ_AGAIN = "read again"
+"""Reason of an Aside whose row must be read from the peer again: the log left a large value out."""
