@@ -1,0 +1,1 @@
+"""What the commands say and answer, and what bad input gets."""
