@@ -34,6 +34,10 @@ class Kind(StrEnum):
     HEAL = "heal"  #: a fault was undone
 
 
+WRITES = frozenset({"log_in", "upload", "edit", "delete", "like", "view", "comment", "earn"})
+"""The operations that change something, so that their acknowledgement is a promise."""
+
+
 class Outcome(StrEnum):
     """How an operation ended, as far as its client can know."""
 
@@ -225,11 +229,16 @@ class Operation:
         return {} if self.completion is None else self.completion.value or {}
 
     @property
+    def begins(self) -> int:
+        """Number of the line before which it had no effect."""
+        return self.invoke.n
+
+    @property
     def ends(self) -> float:
-        """When it may have had its effect at the latest (seconds): for ever, unless it was answered."""
+        """Number of the line after which it has no new effect: infinite, unless it was answered."""
         if self.completion is None or self.completion.type is Kind.UNKNOWN:
             return float("inf")
-        return self.completion.t
+        return self.completion.n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from drill.stores import SiteStores
 
+FOLLOWING = frozenset({"catch_up", "verify", "drain", "cut_over", "soak"})
+"""Stages in which the site that does not serve has everything, once the stream has caught up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduled:
@@ -41,3 +44,8 @@ class Evidence:
     scheduled: tuple[Scheduled, ...] = ()
     reaped: bool = False  #: the reaper has run to its end, so an object without a row is nobody's
     content: Mapping[str, ContentFile] = field(default_factory=dict)  #: by post id
+
+    @property
+    def follows(self) -> bool:
+        """The other site is being fed, so it must show what the serving site shows."""
+        return self.stage in FOLLOWING and not self.complete

@@ -57,7 +57,7 @@ def test_a_history_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     ]
     upload = history.of("upload")[0]
     assert upload.asked["title"] == "ä\udcff"
-    assert (upload.answered["post"], upload.ends) == ("p-1", 0.6)
+    assert (upload.answered["post"], upload.begins, upload.ends) == ("p-1", 1, 6)
     assert (history.moves[0].stage, history.moves[0].actions, history.moves[0].entry) == (
         "backfill",
         ("copy_rows",),

@@ -1,0 +1,92 @@
+"""Once all is healed and the stream has caught up, both sites show the same."""
+
+from collections.abc import Iterator, Mapping
+
+from drill.checkers.evidence import Evidence
+from drill.checkers.record import PostRecord, hidden_reason, record_of, unread, witness
+from drill.history import History
+from drill.stores import SiteStores
+from drill.verdict import Finding, Witness, finding
+
+NAME = "converged"
+
+Table = dict[str, object]
+
+
+def converged(history: History, evidence: Evidence) -> Finding:
+    """Compare the sites row by row while one follows the other.
+
+    After `complete` or a roll back the other site no longer follows; then the
+    serving site must have every acknowledged post that the other one has.
+    Before catch-up there is nothing to compare, so nothing is concluded.
+    """
+    if not evidence.stage:
+        return finding(NAME)
+    if evidence.serving is None:
+        return unread(NAME)
+    if evidence.other is None:
+        return unread(NAME, site="the other site")
+    if evidence.follows:
+        return _compare(evidence.serving, evidence.other)
+    if evidence.complete or evidence.stage in ("complete", "rolled_back"):
+        left = list(_left_behind(record_of(history), evidence.serving, evidence.other))
+        return finding(NAME, violations=left, counts={"different": len(left)})
+    what = f"the migration ended in {evidence.stage}, in which the other site has not everything yet"
+    return finding(NAME, doubts=[Witness(what=what)])
+
+
+def _tables(stores: SiteStores) -> dict[str, Table]:
+    return {
+        "users": _by_text(stores.users),
+        "sessions": _by_text(stores.sessions),
+        "posts": _by_text(stores.posts),
+        "post_likes": {"/".join(pair): row for pair, row in stores.likes.items()},
+        "comments": _by_text(stores.comments),
+        "ledger": _by_text(stores.ledger),
+        "queue": _by_text(stores.queue),
+        "requests": _by_text(stores.requests),
+    }
+
+
+def _by_text(rows: Mapping[str, object] | Mapping[int, object]) -> Table:
+    return {str(key): row for key, row in rows.items()}
+
+
+def _compare(serving: SiteStores, other: SiteStores) -> Finding:
+    violations: list[Witness] = []
+    doubts: list[Witness] = []
+    there = _tables(other)
+    for table, here in _tables(serving).items():
+        for key, what in _differences(table, here, there[table], (serving.site, other.site)):
+            reason = hidden_reason(other, table, key) or hidden_reason(serving, table, key)
+            if reason is None:
+                violations.append(Witness(what=what, key=key, site=other.site))
+            else:
+                doubts.append(Witness(what=f"{what} (held back: {reason})", key=key, site=other.site))
+    counts = {"different": len(violations), "hidden": len(doubts)}
+    return finding(NAME, violations=violations, doubts=doubts, counts=counts)
+
+
+def _differences(table: str, here: Table, there: Table, sites: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    for key, row in here.items():
+        peer = there.get(key)
+        if peer is None:
+            yield key, f"{table} {key} is at {sites[0]} and not at {sites[1]}"
+        elif peer != row:
+            yield key, f"{table} {key} differs in {', '.join(_fields(row, peer, sites))}"
+    for key in sorted(there.keys() - here.keys()):
+        yield key, f"{table} {key} is at {sites[1]} and not at {sites[0]}, which serves"
+
+
+def _fields(row: object, peer: object, sites: tuple[str, str]) -> Iterator[str]:
+    for name in type(row).__dataclass_fields__:  # type: ignore[attr-defined]
+        one, two = getattr(row, name), getattr(peer, name)
+        if one != two:
+            yield f"{name} ({one!r} at {sites[0]}, {two!r} at {sites[1]})"
+
+
+def _left_behind(record: PostRecord, serving: SiteStores, other: SiteStores) -> Iterator[Witness]:
+    for post in sorted(other.posts.keys() - serving.posts.keys()):
+        if record.must_exist(post) and not hidden_reason(serving, "posts", post):
+            what = f"post {post} was left behind at {other.site}: it is not at {serving.site}"
+            yield witness(record.uploads[post], what, key=post, site=serving.site)

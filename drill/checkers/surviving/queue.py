@@ -1,0 +1,54 @@
+"""The distribution queue: one entry for each acknowledged upload, and done stays done."""
+
+from collections import Counter
+
+from drill.checkers.surviving.tally import Tally
+from drill.history import Operation
+
+
+def queue(tally: Tally) -> None:
+    """Judge `queue`: a post that is not queued is never shown to anybody."""
+    entries = Counter(row.post_id for row in tally.stores.queue.values())
+    held = sorted(tally.stores.hidden.get("queue", {}))
+    for post, upload in tally.record.uploads.items():
+        if post in tally.stores.posts:
+            _queued_once(tally, post, upload, entries[post], held)
+    _stranded(tally)
+    _went_back(tally)
+
+
+def _queued_once(tally: Tally, post: str, upload: Operation, entries: int, held: list[str]) -> None:
+    site = tally.stores.site
+    if entries > 1:
+        tally.wrong("duplicated_queue", upload, f"post {post} is queued {entries} times at {site}", key=post)
+    if entries == 0 and tally.record.must_exist(post):
+        if held:
+            tally.hidden(upload, "queue", *held)
+        else:
+            tally.wrong("lost_queue", upload, f"post {post} is at {site}, but not in its queue", key=post)
+
+
+def _stranded(tally: Tally) -> None:
+    held = tally.stores.hidden.get("posts", {})
+    for row in tally.stores.queue.values():
+        if row.post_id not in tally.stores.posts and row.post_id not in held:
+            what = f"queue entry {row.id} is at {tally.stores.site}, and its post {row.post_id} is not"
+            tally.foreign("stranded_queue", str(row.id), what)
+
+
+def _went_back(tally: Tally) -> None:
+    done = _seen_done(tally)
+    for row in tally.stores.queue.values():
+        if row.state == "waiting" and row.post_id in done:
+            what = f"post {row.post_id} was seen distributed, and waits again at {tally.stores.site}"
+            tally.wrong("returned_queue", done[row.post_id], what, key=row.post_id)
+
+
+def _seen_done(tally: Tally) -> dict[str, Operation]:
+    seen: dict[str, Operation] = {}
+    for operation in tally.history.of("queue"):
+        posts = operation.answered.get("done") if operation.ok else None
+        if isinstance(posts, list | tuple):
+            for post in posts:
+                seen.setdefault(str(post), operation)
+    return seen

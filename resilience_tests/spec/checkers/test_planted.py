@@ -1,0 +1,684 @@
+"""Each kind of damage, planted by itself, is found by the checker meant for it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from drill.checkers import Evidence, Scheduled
+from drill.checkers.evidence import ContentFile
+from drill.history import Outcome
+from drill.stores import CommentRow, LedgerRow, LikeRow, ObjectFacts, QueueRow, SiteStores
+from drill.verdict import Finding, Verdict
+from resilience_tests.spec.checkers.story import (
+    Story,
+    Told,
+    changed,
+    changed_other,
+    digest,
+    edited,
+    post_id,
+    told,
+    uploaded,
+)
+
+Damage = Callable[[Told, Evidence], Evidence]
+
+
+def _serving(evidence: Evidence) -> SiteStores:
+    assert evidence.serving is not None
+    return evidence.serving
+
+
+def lost_post(tale: Told, found: Evidence) -> Evidence:
+    posts = {key: row for key, row in _serving(found).posts.items() if key != tale.post}
+    return changed(found, posts=posts)
+
+
+def returned_post(tale: Told, found: Evidence) -> Evidence:
+    row = replace(_serving(found).posts[tale.post], id=tale.deleted, request_id="r-2")
+    return changed(found, posts={**_serving(found).posts, tale.deleted: row})
+
+
+def unexpected_post(tale: Told, found: Evidence) -> Evidence:
+    row = replace(_serving(found).posts[tale.post], id="p-x", request_id="r-x")
+    return changed(found, posts={**_serving(found).posts, "p-x": row})
+
+
+def duplicated_post(tale: Told, found: Evidence) -> Evidence:
+    row = replace(_serving(found).posts[tale.post], id="p-x")
+    return changed(found, posts={**_serving(found).posts, "p-x": row})
+
+
+def _altered(tale: Told, found: Evidence, **fields: object) -> Evidence:
+    row = replace(_serving(found).posts[tale.post], **fields)  # type: ignore[arg-type]
+    return changed(found, posts={**_serving(found).posts, tale.post: row})
+
+
+def overwritten_by_an_older_edit(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, title="first", caption="a caption", tags=("one", "two"))
+
+
+def torn_edit(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, caption="a caption")
+
+
+def wrong_author(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, author="eve")
+
+
+def lost_sound(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, audio="")
+
+
+def row_of_other_bytes(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, sha256=digest(b"r-7"), object_key=f"objects/{digest(b'r-7')}")
+
+
+def fewer_views(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, views=0)
+
+
+def more_views(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, views=2)
+
+
+def miscounted_likes(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, found, likes=0)
+
+
+def lost_like(tale: Told, found: Evidence) -> Evidence:
+    return _altered(tale, changed(found, likes={}), likes=0)
+
+
+def unexpected_like(tale: Told, found: Evidence) -> Evidence:
+    pair = (tale.post, "eve")
+    likes = {**_serving(found).likes, pair: LikeRow(post_id=pair[0], user_name=pair[1])}
+    return _altered(tale, changed(found, likes=likes), likes=2)
+
+
+def lost_comment(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, comments={})
+
+
+def _comments(found: Evidence, *rows: CommentRow) -> Evidence:
+    return changed(found, comments={**_serving(found).comments, **{row.id: row for row in rows}})
+
+
+def _comment(found: Evidence) -> CommentRow:
+    return next(iter(_serving(found).comments.values()))
+
+
+def duplicated_comment(tale: Told, found: Evidence) -> Evidence:
+    return _comments(found, replace(_comment(found), id=99))
+
+
+def unexpected_comment(tale: Told, found: Evidence) -> Evidence:
+    return _comments(found, replace(_comment(found), id=99, request_id="r-x"))
+
+
+def changed_comment(tale: Told, found: Evidence) -> Evidence:
+    return _comments(found, replace(_comment(found), body="nasty"))
+
+
+def renumbered_comment(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, comments={99: replace(_comment(found), id=99)})
+
+
+def comment_parted_from_its_post(tale: Told, found: Evidence) -> Evidence:
+    posts = {key: row for key, row in _serving(found).posts.items() if key != tale.other_post}
+    return changed(found, posts=posts)
+
+
+def _entry(found: Evidence) -> LedgerRow:
+    return next(iter(_serving(found).ledger.values()))
+
+
+def lost_earning(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, ledger={})
+
+
+def paid_twice(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, ledger={**_serving(found).ledger, 99: replace(_entry(found), id=99)})
+
+
+def paid_for_nothing(tale: Told, found: Evidence) -> Evidence:
+    entry = replace(_entry(found), id=99, request_id="r-x")
+    return changed(found, ledger={**_serving(found).ledger, 99: entry})
+
+
+def paid_too_little(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, ledger={_entry(found).id: replace(_entry(found), cents=249)})
+
+
+def never_queued(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, queue={})
+
+
+def queued_twice(tale: Told, found: Evidence) -> Evidence:
+    entry = QueueRow(id=99, post_id=tale.post, state="waiting")
+    return changed(found, queue={**_serving(found).queue, 99: entry})
+
+
+def queued_for_no_post(tale: Told, found: Evidence) -> Evidence:
+    entry = QueueRow(id=99, post_id=tale.deleted, state="waiting")
+    return changed(found, queue={**_serving(found).queue, 99: entry})
+
+
+def logged_out(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, sessions={})
+
+
+def somebody_elses_session(tale: Told, found: Evidence) -> Evidence:
+    rows = {token: replace(row, user_name="eve") for token, row in _serving(found).sessions.items()}
+    return changed(found, sessions=rows)
+
+
+def forgotten_user(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, users={})
+
+
+LOSSES = [
+    (lost_post, "lost_posts"),
+    (returned_post, "returned_posts"),
+    (unexpected_post, "unexpected_posts"),
+    (duplicated_post, "duplicated_posts"),
+    (overwritten_by_an_older_edit, "wrong_posts"),
+    (torn_edit, "wrong_posts"),
+    (wrong_author, "wrong_posts"),
+    (lost_sound, "wrong_posts"),
+    (row_of_other_bytes, "wrong_posts"),
+    (fewer_views, "miscounted_views"),
+    (more_views, "miscounted_views"),
+    (miscounted_likes, "miscounted_likes"),
+    (lost_like, "lost_post_likes"),
+    (unexpected_like, "unexpected_post_likes"),
+    (lost_comment, "lost_comments"),
+    (duplicated_comment, "duplicated_comments"),
+    (unexpected_comment, "unexpected_comments"),
+    (changed_comment, "wrong_comments"),
+    (renumbered_comment, "wrong_comments"),
+    (comment_parted_from_its_post, "stranded_comments"),
+    (lost_earning, "lost_ledger"),
+    (paid_twice, "duplicated_ledger"),
+    (paid_for_nothing, "unexpected_ledger"),
+    (paid_too_little, "wrong_ledger"),
+    (never_queued, "lost_queue"),
+    (queued_twice, "duplicated_queue"),
+    (queued_for_no_post, "stranded_queue"),
+    (logged_out, "lost_sessions"),
+    (somebody_elses_session, "wrong_sessions"),
+    (forgotten_user, "lost_users"),
+]
+
+
+@pytest.mark.parametrize(("damage", "count"), LOSSES, ids=[damage.__name__ for damage, _ in LOSSES])
+def test_damage_to_an_acknowledged_write_is_found_and_counted(damage: Damage, count: str) -> None:
+    tale = told()
+    finding = tale.story.judged_by("acknowledged", damage(tale, tale.story.evidence()))
+    assert finding.verdict is Verdict.VIOLATED
+    assert finding.counts[count] >= 1, finding
+
+
+def test_a_lost_acknowledgement_names_who_holds_it_and_since_when() -> None:
+    tale = told()
+    finding = tale.story.judged_by("acknowledged", lost_post(tale, tale.story.evidence()))
+    witness = finding.witnesses[0]
+    assert (witness.key, witness.by, witness.site, witness.acknowledged_at) == (tale.post, "c1", "east", 0.04)
+    assert "is lost: it is not at west" in witness.what
+
+
+def test_cents_that_are_lost_are_counted_as_cents() -> None:
+    tale = told()
+    finding = tale.story.judged_by("acknowledged", lost_earning(tale, tale.story.evidence()))
+    assert finding.counts["lost_cents"] == 250
+
+
+def test_a_refused_upload_that_is_there_all_the_same_is_unexpected() -> None:
+    story = Story()
+    story.upload("r-1")
+    asked = story.begin("upload", post_id("r-2"), uploaded("r-2"), "r-2")
+    story.platform.apply(asked)
+    story.end(asked, Outcome.FAILED)
+    finding = story.judged_by("acknowledged")
+    assert finding.counts["unexpected_posts"] == 1
+
+
+def test_a_post_that_was_distributed_does_not_wait_again() -> None:
+    story = Story()
+    post = story.upload("r-1")
+    story.platform.distribute()
+    story.does("queue", None, None, "r-2")
+    found = story.evidence()
+    assert story.judged_by("acknowledged", found).verdict is Verdict.HELD
+    entry = next(iter(_serving(found).queue.values()))
+    finding = story.judged_by(
+        "acknowledged", changed(found, queue={entry.id: replace(entry, state="waiting")})
+    )
+    assert (finding.counts["returned_queue"], finding.witnesses[0].key) == (1, post)
+
+
+def test_what_was_there_before_the_drill_is_nobodys_fault() -> None:
+    older = Story()
+    post = older.upload("r-0")
+    older.does("like", post, {"user": "bob"}, "r-l")
+    older.does("view", post, {"user": "bob"}, "r-v")
+    before = older.platform.stores("east")
+    story = Story()
+    story.platform = older.platform
+    story.does("view", post, {"user": "bob"}, "r-1")
+    story.does("get", post, None, "r-2")
+    for checker in ("acknowledged", "attached", "no_ghosts", "read_honesty"):
+        finding = story.judged_by(checker, story.evidence(before=before))
+        assert finding.verdict is Verdict.HELD, finding
+
+
+def test_a_drill_without_one_acknowledged_write_shows_nothing() -> None:
+    assert Story().judged_by("acknowledged").verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_unknown_edit_may_stand_last_or_not() -> None:
+    for arrives in (True, False):
+        story = Story()
+        post = story.upload("r-1")
+        asked = story.begin("edit", post, edited("maybe"), "r-2")
+        story.end(asked, Outcome.UNKNOWN)
+        story.does("edit", post, edited("surely"), "r-3")
+        if arrives:
+            story.platform.apply(asked)
+        assert story.judged_by("acknowledged").verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize(
+    ("damage", "table", "key"),
+    [(lost_post, "posts", "post"), (lost_comment, "comments", "comment"), (lost_earning, "ledger", "entry")],
+)
+def test_what_is_acknowledged_and_in_quarantine_is_hidden_neither_held_nor_lost(
+    damage: Damage, table: str, key: str
+) -> None:
+    tale = told()
+    found = tale.story.evidence()
+    keys = {"post": tale.post, "comment": str(_comment(found).id), "entry": str(_entry(found).id)}
+    found = changed(damage(tale, found), hidden={table: {keys[key]: "both sides changed it"}})
+    if damage is lost_post:
+        queue = {number: row for number, row in _serving(found).queue.items() if row.post_id != tale.post}
+        found = changed(found, likes={}, queue=queue)
+    finding = tale.story.judged_by("acknowledged", found)
+    assert finding.verdict is Verdict.INCONCLUSIVE, finding
+    assert finding.counts[f"hidden_{table}"] == 1
+    assert damage is lost_earning or tale.story.judged_by("no_ghosts", found).verdict is Verdict.INCONCLUSIVE
+    assert "both sides changed it" in finding.witnesses[0].what
+
+
+def _objects(found: Evidence, key: str, facts: ObjectFacts | None) -> dict[str, ObjectFacts]:
+    objects = {k: v for k, v in _serving(found).objects.items() if k != key}
+    return {**objects, key: facts} if facts else objects
+
+
+@pytest.mark.parametrize("change", [changed, changed_other], ids=["at the serving site", "at the other site"])
+@pytest.mark.parametrize(
+    "facts",
+    [None, ObjectFacts(size=3, sha256=digest(b"xyz")), ObjectFacts(size=2, sha256=digest(b"r-1"))],
+    ids=["no object", "other bytes", "another size"],
+)
+def test_a_row_parted_from_its_bytes_is_found_at_either_site(
+    change: Callable[..., Evidence], facts: ObjectFacts | None
+) -> None:
+    tale = told()
+    found = tale.story.evidence()
+    key = f"objects/{digest(b'r-1')}"
+    finding = tale.story.judged_by("attached", change(found, objects=_objects(found, key, facts)))
+    assert finding.verdict is Verdict.VIOLATED
+    assert finding.witnesses[0].key == tale.post
+
+
+def test_wrong_bytes_under_a_key_are_found_without_any_row() -> None:
+    story = Story()
+    story.platform.objects[f"objects/{digest(b'a')}"] = ObjectFacts(size=1, sha256=digest(b"b"))
+    assert story.judged_by("attached").verdict is Verdict.VIOLATED
+
+
+def test_an_object_whose_acknowledged_row_is_missing_is_an_orphan_of_ours() -> None:
+    tale = told()
+    finding = tale.story.judged_by("attached", lost_post(tale, tale.story.evidence()))
+    assert finding.verdict is Verdict.VIOLATED
+    assert "has no row" in finding.witnesses[0].what
+
+
+def test_an_object_that_an_unanswered_upload_left_is_for_the_reaper() -> None:
+    story = Story()
+    story.upload("r-1")
+    asked = story.begin("upload", post_id("r-2"), uploaded("r-2"), "r-2")
+    story.platform.put_object(asked.value or {})
+    story.end(asked, Outcome.UNKNOWN)
+    assert story.judged_by("attached").verdict is Verdict.HELD
+    assert story.judged_by("attached", story.evidence(reaped=True)).verdict is Verdict.VIOLATED
+    held = changed(
+        story.evidence(reaped=True), hidden={"objects": {f"objects/{digest(b'r-2')}": "its row was refused"}}
+    )
+    assert story.judged_by("attached", held).verdict is Verdict.HELD
+
+
+def test_deleting_one_of_two_posts_with_equal_bytes_leaves_no_orphan() -> None:
+    story = Story()
+    story.upload("r-1", data=b"same")
+    twin = story.upload("r-2", data=b"same")
+    story.does("delete", twin, {"user": "ann"}, "r-3")
+    assert story.judged_by("attached").verdict is Verdict.HELD
+
+
+def test_a_post_that_vanished_without_a_users_delete_is_a_ghost() -> None:
+    tale = told()
+    finding = tale.story.judged_by("no_ghosts", lost_post(tale, tale.story.evidence()))
+    assert finding.verdict is Verdict.VIOLATED
+    assert "no user asked for its deletion" in finding.witnesses[0].what
+
+
+def test_a_comment_that_vanished_without_a_users_delete_is_a_ghost() -> None:
+    tale = told()
+    finding = tale.story.judged_by("no_ghosts", lost_comment(tale, tale.story.evidence()))
+    assert finding.verdict is Verdict.VIOLATED
+
+
+@pytest.mark.parametrize("f", ["get", "list", "feed"])
+def test_a_post_that_was_only_seen_is_a_ghost_when_it_vanishes(f: str) -> None:
+    story = Story()
+    asked = story.begin("upload", post_id("r-1"), uploaded("r-1"), "r-1")
+    story.platform.apply(asked)
+    story.end(asked, Outcome.UNKNOWN)
+    story.does(f, post_id("r-1") if f == "get" else None, None, "r-2")
+    assert story.judged_by("no_ghosts").verdict is Verdict.HELD
+    finding = story.judged_by("no_ghosts", changed(story.evidence(), posts={}))
+    assert finding.verdict is Verdict.VIOLATED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.UNKNOWN])
+def test_a_post_whose_user_asked_for_its_deletion_is_no_ghost(outcome: Outcome) -> None:
+    story = Story()
+    post = story.upload("r-1")
+    asked = story.begin("delete", post, {"user": "ann"}, "r-2")
+    story.platform.apply(asked)
+    story.end(asked, outcome)
+    assert story.judged_by("no_ghosts").verdict is Verdict.HELD
+
+
+def test_a_post_whose_deletion_was_refused_is_a_ghost_when_it_is_gone() -> None:
+    story = Story()
+    post = story.upload("r-1")
+    asked = story.begin("delete", post, {"user": "ann"}, "r-2")
+    story.platform.apply(asked)
+    story.end(asked, Outcome.FAILED)
+    assert story.judged_by("no_ghosts").verdict is Verdict.VIOLATED
+
+
+def test_two_sites_that_acknowledge_in_one_epoch_are_found() -> None:
+    story = Story()
+    story.upload("r-1")
+    story.platform.site = "west"
+    story.upload("r-2")
+    finding = story.judged_by("one_writer")
+    assert finding.verdict is Verdict.VIOLATED
+    assert "epoch 1" in finding.witnesses[0].what
+
+
+def test_a_site_that_acknowledges_after_it_was_relieved_is_found() -> None:
+    story = Story()
+    story.upload("r-1")
+    story.platform.cut_over()
+    story.upload("r-2")
+    story.platform.site, story.platform.epoch = "east", 1
+    story.upload("r-3")
+    finding = story.judged_by("one_writer")
+    assert finding.verdict is Verdict.VIOLATED
+    assert (len(finding.witnesses), finding.witnesses[0].key) == (1, post_id("r-3"))
+
+
+def test_an_acknowledgement_that_was_on_its_way_during_the_cutover_is_none_of_it() -> None:
+    story = Story()
+    asked = story.begin("like", "p", {"user": "bob"}, "r-1", process="c2")
+    story.platform.cut_over()
+    story.upload("r-2")
+    story.platform.site, story.platform.epoch = "east", 1
+    story.end(asked, Outcome.OK)
+    assert story.judged_by("one_writer").verdict is Verdict.HELD
+
+
+def test_the_next_epoch_may_name_the_first_site_again() -> None:
+    story = Story()
+    for request in ("r-1", "r-2", "r-3"):
+        story.upload(request)
+        story.platform.cut_over()
+    assert story.judged_by("one_writer").verdict is Verdict.HELD
+
+
+def test_an_acknowledgement_that_names_no_epoch_cannot_be_judged() -> None:
+    story = Story()
+    asked = story.begin("like", "p", {"user": "bob"}, "r-1")
+    story.lines.append(story.writer.complete(asked, Outcome.OK, site="east"))
+    assert story.judged_by("one_writer").verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "table", ["users", "sessions", "posts", "likes", "comments", "ledger", "queue", "requests"]
+)
+def test_sites_that_differ_in_any_table_have_not_converged(table: str) -> None:
+    tale = told()
+    found = tale.story.evidence()
+    assert getattr(_serving(found), table)
+    for change in (changed, changed_other):
+        finding = tale.story.judged_by("converged", change(found, **{table: {}}))
+        assert finding.verdict is Verdict.VIOLATED
+
+
+def test_a_counter_that_differs_is_named_with_both_values() -> None:
+    tale = told()
+    found = tale.story.evidence()
+    row = replace(_serving(found).posts[tale.post], views=7)
+    finding = tale.story.judged_by(
+        "converged", changed_other(found, posts={**_serving(found).posts, tale.post: row})
+    )
+    assert finding.verdict is Verdict.VIOLATED
+    assert "views (1 at west, 7 at east)" in finding.witnesses[0].what
+
+
+def test_a_difference_that_is_held_back_is_not_concluded_from() -> None:
+    tale = told()
+    found = changed_other(tale.story.evidence(), ledger={})
+    number = str(_entry(found).id)
+    finding = tale.story.judged_by(
+        "converged", changed_other(found, hidden={"ledger": {number: "a constraint refused it"}})
+    )
+    assert finding.verdict is Verdict.INCONCLUSIVE
+
+
+def test_after_complete_the_old_site_may_fall_behind_but_nothing_may_be_left_there() -> None:
+    tale = told()
+    found = tale.story.evidence(stage="complete", complete=True)
+    assert tale.story.judged_by("converged", changed_other(found, posts={})).verdict is Verdict.HELD
+    finding = tale.story.judged_by("converged", lost_post(tale, found))
+    assert finding.verdict is Verdict.VIOLATED
+    assert "left behind at east" in finding.witnesses[0].what
+
+
+def test_a_migration_that_never_caught_up_is_not_compared() -> None:
+    tale = told()
+    found = tale.story.evidence(stage="backfill")
+    assert tale.story.judged_by("converged", found).verdict is Verdict.INCONCLUSIVE
+    assert tale.story.judged_by("converged", replace(found, stage="")).verdict is Verdict.HELD
+    missing = replace(found, stage="soak", other=None)
+    assert tale.story.judged_by("converged", missing).verdict is Verdict.INCONCLUSIVE
+
+
+def read(story: Story, f: str, key: str | None, answer: dict[str, object]) -> Finding:
+    """Let a read answer `answer`, and judge it."""
+    story.end(story.begin(f, key, None, "r-read"), Outcome.OK, answer)
+    return story.judged_by("read_honesty")
+
+
+def shown(**changes: object) -> dict[str, object]:
+    text = {"title": "first", "caption": "a caption", "tags": ["one", "two"]}
+    return {**text, "views": 1, "likes": 1, "sha256": digest(b"r-1"), **changes}
+
+
+def liked_and_viewed() -> tuple[Story, str]:
+    story = Story()
+    post = story.upload("r-1")
+    story.does("like", post, {"user": "bob"}, "r-2")
+    story.does("view", post, {"user": "bob"}, "r-3")
+    return story, post
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        shown(views=0),
+        shown(likes=0),
+        shown(views=2),
+        shown(likes=2),
+        shown(sha256=digest(b"other")),
+        shown(title="made up"),
+        {"found": False},
+    ],
+    ids=[
+        "no views",
+        "no likes",
+        "too many views",
+        "too many likes",
+        "other bytes",
+        "made-up title",
+        "not found",
+    ],
+)
+def test_a_get_that_shows_what_cannot_be_is_found(answer: dict[str, object]) -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, answer).verdict is Verdict.VIOLATED
+
+
+def test_a_get_that_shows_what_is_holds() -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, shown()).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize("answer", [shown(views=0, stale=True), shown(views=None, likes=None)])
+def test_a_get_that_says_that_it_does_not_know_is_honest(answer: dict[str, object]) -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, answer).verdict is Verdict.HELD
+
+
+def test_a_get_answered_404_for_an_acknowledged_post_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.end(story.begin("get", post, None, "r-9"), Outcome.FAILED, {"status": 404})
+    assert story.judged_by("read_honesty").verdict is Verdict.VIOLATED
+
+
+def test_a_get_refused_for_another_reason_says_nothing_about_the_post() -> None:
+    story, post = liked_and_viewed()
+    story.end(story.begin("get", post, None, "r-9"), Outcome.FAILED, {"status": 503})
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def test_a_get_that_overlaps_a_delete_may_find_nothing() -> None:
+    story, post = liked_and_viewed()
+    asked = story.begin("get", post, None, "r-9", process="c2")
+    story.does("delete", post, {"user": "ann"}, "r-8")
+    story.end(asked, Outcome.FAILED, {"status": 404})
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def test_a_get_that_began_before_a_view_was_acknowledged_need_not_show_it() -> None:
+    story, post = liked_and_viewed()
+    asked = story.begin("get", post, None, "r-9", process="c2")
+    story.does("view", post, {"user": "eve"}, "r-8")
+    story.end(asked, Outcome.OK, shown(views=1))
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def test_a_get_that_shows_a_text_after_a_later_one_was_acknowledged_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.does("edit", post, edited("second"), "r-4")
+    assert read(story, "get", post, shown()).verdict is Verdict.VIOLATED
+
+
+def test_a_relieved_site_that_answers_in_its_old_epoch_is_not_taken_at_its_word() -> None:
+    story, post = liked_and_viewed()
+    story.platform.cut_over()
+    story.does("view", post, {"user": "eve"}, "r-8")
+    story.platform.site, story.platform.epoch = "east", 1
+    assert read(story, "get", post, shown(views=1)).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize("f", ["list", "feed"])
+def test_a_list_that_repeats_or_makes_up_a_post_is_found(f: str) -> None:
+    for posts in ([post_id("r-1")] * 2, ["p-made-up"]):
+        story, _ = liked_and_viewed()
+        assert read(story, f, None, {"posts": posts}).verdict is Verdict.VIOLATED
+
+
+def test_a_list_that_shows_a_deleted_post_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.does("delete", post, {"user": "ann"}, "r-8")
+    assert read(story, "list", None, {"posts": [post]}).verdict is Verdict.VIOLATED
+
+
+def test_a_feed_that_says_that_it_is_degraded_may_repeat_itself() -> None:
+    story, post = liked_and_viewed()
+    answer = {"posts": [post, post], "degraded": True}
+    assert read(story, "feed", "bob", answer).verdict is Verdict.HELD
+
+
+def test_a_fault_that_hit_nothing_in_flight_shows_nothing() -> None:
+    story = Story()
+    story.strike("kill", "east", None)
+    finding = story.judged_by("bite")
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "hit nothing in flight" in finding.witnesses[0].what
+
+
+def test_a_fault_whose_point_was_never_reached_shows_nothing() -> None:
+    story = Story()
+    story.strike("kill", "east", {"operations": 3})
+    planned = Scheduled(fault="kill", victim="east", point="drain/close_source:during")
+    assert story.judged_by("bite", story.evidence(scheduled=(planned,))).verdict is Verdict.HELD
+    twice = story.evidence(scheduled=(planned, planned))
+    assert story.judged_by("bite", twice).verdict is Verdict.INCONCLUSIVE
+
+
+FILE = ContentFile(
+    path="a/b.mp4",
+    sha256=digest(b"r-1"),
+    size=3,
+    title="first",
+    caption="a caption",
+    tags=("one", "two"),
+    audio="a sound",
+    author="ann",
+)
+
+
+def test_the_users_own_files_are_there_with_all_that_was_said_of_them() -> None:
+    story = Story()
+    manifest = {story.upload("r-1"): FILE}
+    assert story.judged_by("content", story.evidence(content=manifest)).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize(
+    "file",
+    [replace(FILE, sha256=digest(b"x")), replace(FILE, size=4)]
+    + [replace(FILE, **{name: "other"}) for name in ("title", "caption", "audio", "author")]  # type: ignore[arg-type]
+    + [replace(FILE, tags=("one",))],
+)
+def test_any_difference_from_the_disk_is_found(file: ContentFile) -> None:
+    story = Story()
+    manifest = {story.upload("r-1"): file}
+    finding = story.judged_by("content", story.evidence(content=manifest))
+    assert finding.verdict is Verdict.VIOLATED
+    assert "'a/b.mp4'" in finding.witnesses[0].what
+
+
+def test_a_file_without_row_or_without_bytes_is_found() -> None:
+    story = Story()
+    found = story.evidence(content={story.upload("r-1"): FILE})
+    found = replace(found, serving=story.platform.stores("east"))
+    assert story.judged_by("content", found).verdict is Verdict.HELD
+    assert story.judged_by("content", changed(found, posts={})).verdict is Verdict.VIOLATED
+    assert story.judged_by("content", changed(found, objects={})).verdict is Verdict.VIOLATED
