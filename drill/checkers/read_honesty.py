@@ -160,7 +160,7 @@ def _floor(read: Operation, known: Known) -> Floor:
 
 def _promises_nothing(read: Operation, floor: Floor) -> bool:
     answer = read.answered
-    if answer.get("stale") or answer.get("degraded"):
+    if answer.get("state", "known") != "known" or answer.get("degraded"):
         return True
     epoch = read.completion.epoch if read.completion else None
     return epoch is not None and epoch < floor.relieved_after

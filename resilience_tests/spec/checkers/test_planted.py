@@ -451,11 +451,29 @@ def test_the_next_epoch_may_name_the_first_site_again() -> None:
     assert story.judged_by("one_writer").verdict is Verdict.HELD
 
 
-def test_an_acknowledgement_that_names_no_epoch_cannot_be_judged() -> None:
+def like_acknowledged_by(story: Story, site: str | None, epoch: int | None) -> None:
+    asked = story.begin("like", "p", {"user": "bob"}, f"r-{len(story.lines)}")
+    story.lines.append(story.writer.complete(asked, Outcome.OK, site=site, epoch=epoch))
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        ([("east", None), ("east", 1), ("east", None)], Verdict.HELD),
+        ([("east", None), ("east", 1), ("west", 2), ("west", None)], Verdict.HELD),
+        ([("east", None), ("west", None)], Verdict.VIOLATED),
+        ([("east", 1), ("west", None)], Verdict.VIOLATED),
+        ([("east", 1), ("west", 2), ("east", None)], Verdict.VIOLATED),
+        ([(None, 1)], Verdict.INCONCLUSIVE),
+    ],
+)
+def test_answers_without_an_epoch_come_from_before_there_was_a_fence_or_from_who_serves(
+    answers: list[tuple[str | None, int | None]], verdict: Verdict
+) -> None:
     story = Story()
-    asked = story.begin("like", "p", {"user": "bob"}, "r-1")
-    story.lines.append(story.writer.complete(asked, Outcome.OK, site="east"))
-    assert story.judged_by("one_writer").verdict is Verdict.INCONCLUSIVE
+    for site, epoch in answers:
+        like_acknowledged_by(story, site, epoch)
+    assert story.judged_by("one_writer").verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -559,7 +577,7 @@ def test_a_get_that_shows_what_is_holds() -> None:
     assert read(story, "get", post, shown()).verdict is Verdict.HELD
 
 
-@pytest.mark.parametrize("answer", [shown(views=0, stale=True), shown(views=None, likes=None)])
+@pytest.mark.parametrize("answer", [shown(views=0, state="stale"), shown(views=None, likes=None)])
 def test_a_get_that_says_that_it_does_not_know_is_honest(answer: dict[str, object]) -> None:
     story, post = liked_and_viewed()
     assert read(story, "get", post, answer).verdict is Verdict.HELD
