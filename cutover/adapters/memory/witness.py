@@ -1,0 +1,127 @@
+"""Register and journal in memory, for simulated runs and as the contract's plainest form.
+
+Bodies are kept as the same JSON as at a real witness, so that nobody can hold
+a reference into it and a foreign or newer body can be planted.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from cutover.adapters.s3.codec import (
+    REGISTER,
+    entry_from_json,
+    entry_place,
+    entry_to_json,
+    gap,
+    grant_from_json,
+    grant_to_json,
+)
+from cutover.errors import Inconclusive, SiteUnreachable, Superseded
+from cutover.model.journal import Entry
+from cutover.model.register import Grant, Registered
+
+Pause = Callable[[], Awaitable[None]]
+"""Awaited before and after each effect: it may delay, raise SiteUnreachable before, or
+Inconclusive on either side, as a network does."""
+
+
+@dataclass(slots=True)
+class MemoryWitness:
+    """What all clients of one witness share."""
+
+    register: bytes | None = None
+    version: int = 0  #: how often the register was written: its tag
+    entries: dict[int, bytes] = field(default_factory=dict)
+
+
+class MemoryRegister:
+    """One client's way to the register."""
+
+    def __init__(self, witness: MemoryWitness, pause: Pause) -> None:
+        self._witness, self._pause = witness, pause
+
+    async def create(self, first: Grant) -> Registered:
+        """Write the first grant; raises Superseded when there is a register already."""
+        return await self._change(None, first)
+
+    async def read(self) -> Registered | None:
+        """What is there now; None when there is nothing."""
+        await self._pause()
+        seen = self._look()
+        await self._pause()
+        return seen
+
+    async def compare_and_set(self, seen: Registered, new: Grant) -> Registered:
+        """Replace what was `seen` by `new`; raises Superseded or Inconclusive."""
+        return await self._change(seen, new)
+
+    async def _change(self, seen: Registered | None, new: Grant) -> Registered:
+        try:
+            await self._pause()
+            if self._tag() == (None if seen is None else seen.tag):
+                self._witness.register = grant_to_json(new)
+                self._witness.version += 1
+            now = self._look()
+            await self._pause()
+        except Inconclusive as unclear:
+            now = await self._read_back(unclear)
+            if (now and now.tag) == (seen and seen.tag):
+                raise
+        if now is None or now.grant.nonce != new.nonce:
+            raise Superseded(REGISTER)
+        return now
+
+    async def _read_back(self, unclear: Inconclusive) -> Registered | None:
+        try:
+            return await self.read()
+        except SiteUnreachable:
+            raise unclear from None
+
+    def _look(self) -> Registered | None:
+        body, tag = self._witness.register, self._tag()
+        if body is None or tag is None:
+            return None
+        return Registered(grant=grant_from_json(body, place=REGISTER), tag=tag)
+
+    def _tag(self) -> str | None:
+        return None if self._witness.register is None else f"v{self._witness.version}"
+
+
+class MemoryJournal:
+    """One client's way to the journal."""
+
+    def __init__(self, witness: MemoryWitness, pause: Pause) -> None:
+        self._witness, self._pause = witness, pause
+
+    async def append(self, entry: Entry) -> None:
+        """Create entry n; raises Superseded when another writer has made it."""
+        entries = self._witness.entries
+        try:
+            await self._pause()
+            entries.setdefault(entry.n, entry_to_json(entry))
+            await self._pause()
+        except Inconclusive as unclear:
+            await self._read_back(unclear)
+            if entry.n not in entries:
+                raise
+        if self._entry(entry.n).nonce != entry.nonce:
+            raise Superseded(entry_place(entry.n))
+
+    async def read(self, start: int = 0) -> list[Entry]:
+        """All entries from `start` to the tail; raises Refused for a gap or a foreign entry."""
+        await self._pause()
+        numbers = sorted(n for n in self._witness.entries if n >= start)
+        if numbers and numbers != list(range(start, numbers[-1] + 1)):
+            raise gap(min(set(range(start, numbers[-1])) - set(numbers)), numbers[-1])
+        found = [self._entry(n) for n in numbers]
+        await self._pause()
+        return found
+
+    async def _read_back(self, unclear: Inconclusive) -> None:
+        try:
+            await self._pause()
+        except SiteUnreachable:
+            raise unclear from None
+
+    def _entry(self, n: int) -> Entry:
+        return entry_from_json(self._witness.entries[n], n=n, place=entry_place(n))

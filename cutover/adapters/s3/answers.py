@@ -1,0 +1,56 @@
+"""What a server's answer means."""
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from cutover.adapters.s3.address import S3Address
+from cutover.errors import Refused
+
+SLOW = (429, 500, 502, 503, 504)
+"""Statuses after which the same request may be sent again."""
+
+HINTS = {
+    "InvalidAccessKeyId": "the server does not know this access key",
+    "SignatureDoesNotMatch": "the secret key or the region does not fit",
+    "RequestTimeTooSkewed": "this machine's clock and the server's are too far apart",
+    "AccessDenied": "this key pair may not do this in this bucket",
+    "NoSuchBucket": "there is no such bucket",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers and the whole body (of a small answer)."""
+
+    status: int
+    headers: dict[str, str]  #: names in lower case
+    body: bytes
+
+    @property
+    def tag(self) -> str:
+        """The entity tag as the server wrote it, quotes and all."""
+        return self.headers.get("etag", "")
+
+    @property
+    def code(self) -> str:
+        """The error code in the body; empty where there is none."""
+        return self.element("Code")
+
+    def element(self, name: str) -> str:
+        """The text of the first XML element of that name, in any namespace; else empty."""
+        try:
+            root = ElementTree.fromstring(self.body)
+        except ElementTree.ParseError:
+            return ""
+        found = (node.text for node in root.iter() if node.tag.rpartition("}")[2] == name)
+        return next(found, None) or ""
+
+
+def refusal(address: S3Address, bucket: str, answer: Answer, what: str) -> Refused:
+    """The error for an answer that says no, whatever is tried again."""
+    hint = HINTS.get(answer.code, "the server gives no other reason")
+    return Refused(
+        f"{address.endpoint}, bucket {bucket!r}, refused to {what}: status {answer.status} "
+        f"{answer.code or '(no code)'}: {hint}. Nothing was changed. Check endpoint, bucket, region and the "
+        f"access key {address.access_key[:4]}... in the credentials file."
+    )
