@@ -1,0 +1,63 @@
+"""What a stack is made of, kept in `stack.json` so that a later process can attach to it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.embedded.binaries import Binaries
+from infra.embedded.services import Addresses, Services
+from infra.embedded.state import StackFolder, write_json
+from infra.topology import two_sites
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """Everything about a stack that does not change while it runs, and the number of the run."""
+
+    name: str
+    keep: bool  #: stays when the harness goes
+    ports: Mapping[str, int]
+    services: Services
+    postgres_folder: str
+    postgres_version: int
+    schema: str | None  #: SQL file that the role platform runs in each new database
+    run: int = 0
+    extras: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  #: settings by kind of process
+
+    @property
+    def run_id(self) -> str:
+        """Return the name of the run, part of every bucket, database and prefix of it."""
+        return f"r{self.run}"
+
+    @property
+    def database(self) -> str:
+        return f"platform_{self.run_id}"
+
+    @property
+    def bucket(self) -> str:
+        return f"content-{self.run_id}"
+
+    @property
+    def witness_prefix(self) -> str:
+        return f"{self.name}/{self.run_id}/"
+
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(topology=two_sites(), ports=self.ports)
+
+    @property
+    def binaries(self) -> Binaries:
+        return Binaries(Path(self.postgres_folder), self.postgres_version)
+
+    def save(self, folder: StackFolder) -> None:
+        """Write `stack.json`."""
+        write_json(folder.description, asdict(self))
+
+    @classmethod
+    def load(cls, folder: StackFolder) -> "Description":
+        """Read `stack.json`; FileNotFoundError when there is none."""
+        document: dict[str, Any] = json.loads(folder.description.read_text())
+        services = Services(**document.pop("services"))
+        return cls(services=services, **document)

@@ -1,0 +1,72 @@
+"""Ending what a killed run left behind: processes, memory, control groups, folders."""
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from infra.embedded.groups import find_freezers
+from infra.embedded.postgres import release_memory
+from infra.embedded.processes import Identity, identify, marked_with, send, stop_tree, wait_gone
+from infra.embedded.state import StackFolder, StateFolder, is_locked
+
+GONE_SECONDS_MAX = 10.0
+"""Longest wait for the killed leftovers to be gone (seconds)."""
+
+_SIGKILL = 9
+
+
+def reap(state: StateFolder) -> list[str]:
+    """Remove every stack whose supervisor is dead; return their names.
+
+    A stack that lives, kept or of another harness, is left alone.
+    """
+    with state.allocating():
+        dead = [folder for folder in state.stacks() if not is_locked(folder.lock)]
+        for folder in dead:
+            remove(folder)
+    return [folder.name for folder in dead]
+
+
+def remove(folder: StackFolder) -> None:
+    """End all that is left of a stack without a supervisor, and remove its files."""
+    kill_leftovers(folder)
+    for data in folder.reach.glob("*/data"):
+        release_memory(data)
+    shutil.rmtree(folder.reach, ignore_errors=True)
+    shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def kill_leftovers(folder: StackFolder) -> None:
+    """SIGKILL every process of the stack, also one that is frozen or that another one made.
+
+    A process is one of ours if it carries the stack's marker, or if it is in
+    the table under the same start time; a pid that somebody else has now is neither.
+    """
+    table = _table(folder.processes)
+    recorded = {who.pid for who in _recorded(table) if who.alive}
+    found = stop_tree(recorded | marked_with(str(folder.path)))
+    ending = [who for pid in found if (who := identify(pid))]
+    send(found, _SIGKILL)
+    for freezer in find_freezers(f"cutover-{_supervisor_pid(table)}-"):
+        send(freezer.members(), _SIGKILL)
+        freezer.thaw()
+    wait_gone(ending, GONE_SECONDS_MAX)
+    for freezer in find_freezers(f"cutover-{_supervisor_pid(table)}-"):
+        freezer.remove()
+
+
+def _table(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        table: dict[str, Any] = json.loads(path.read_text())
+        return table
+    return {}
+
+
+def _recorded(table: dict[str, Any]) -> list[Identity]:
+    return [Identity(one["pid"], one["start"]) for one in table.get("processes", [])]
+
+
+def _supervisor_pid(table: dict[str, Any]) -> int:
+    return int((table.get("supervisor") or {}).get("pid", 0))

@@ -1,0 +1,480 @@
+"""The embedded stack as the harness drives it: bring up, break, heal, start over, take down."""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cutover.model.outputs import Outputs
+from cutover.model.secret import Secret
+from infra.embedded import contract, databases
+from infra.embedded.binaries import find_binaries
+from infra.embedded.buckets import make_bucket
+from infra.embedded.control import Control
+from infra.embedded.description import Description
+from infra.embedded.errors import NoSuchStack, StackError, StackInUse
+from infra.embedded.groups import Death
+from infra.embedded.launch import start_supervisor
+from infra.embedded.ports import BLOCK, FIRST, LAST, choose
+from infra.embedded.postgres import Server, prepared
+from infra.embedded.reaper import reap as reap_dead
+from infra.embedded.reaper import remove
+from infra.embedded.relay import Mode
+from infra.embedded.services import Services, s3_settings
+from infra.embedded.state import StateFolder, is_locked, server_user, take_lock
+from infra.topology import OPERATOR, WITNESS, two_sites
+
+RELAYS = "links/relays"
+NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
+"""Names become parts of socket paths, which are short, and of keys at the witness."""
+
+Progress = Callable[[str], None]
+
+
+def _say_nothing(_: str) -> None:
+    return
+
+
+class EmbeddedStack:
+    """One stack that is up. Belongs to the event loop in which it was made.
+
+    Places are the sites' names and `witness`. Processes are called PLACE/KIND:
+    east/postgres, east/s3, east/platform, east/worker, east/agent, witness/s3,
+    links/relays, operator/coordinator; a second one of a kind is east/worker.2.
+    """
+
+    def __init__(self, state: StateFolder, description: Description, control: Control) -> None:
+        self._state = state
+        self.description = description
+        self.folder = state.stack(description.name)
+        self._control = control
+        self._links: Control | None = None
+
+    # -- up and down
+
+    @classmethod
+    async def up(
+        cls,
+        name: str | None = None,
+        *,
+        keep: bool = False,
+        services: Services | None = None,
+        schema: Path | None = None,
+        postgres_version: int | None = None,
+        extras: Mapping[str, Mapping[str, object]] | None = None,
+        preload: Iterable[str] = (),
+        progress: Progress = _say_nothing,
+    ) -> "EmbeddedStack":
+        """Bring a stack up, with a first run in it, and return when every service is ready.
+
+        `keep`: it stays when this process ends; else it ends with us, even if we
+        are killed. `schema`: SQL file that the role platform runs in every new
+        database. `extras`: settings by kind of process, added to what the stack
+        gives. `preload`: further modules to import once, before the first fork.
+        Raises StackInUse, NoServerBinaries, NoFreePorts, ProcessFailed.
+        """
+        state = StateFolder.open()
+        await asyncio.to_thread(reap_dead, state)
+        binaries = await asyncio.to_thread(find_binaries, state.cache, server_user(), postgres_version)
+        partial = Description(
+            name=name or _free_name(state),
+            keep=keep,
+            ports={},
+            services=services or Services(),
+            postgres_folder=str(binaries.folder),
+            postgres_version=binaries.version,
+            schema=str(schema.resolve()) if schema else None,
+            extras=extras or {},
+        )
+        description, lock = await asyncio.to_thread(_claim, state, partial)
+        progress(f"stack {description.name}: PostgreSQL {binaries.version} from {binaries.folder}")
+        folder = state.stack(description.name)
+        lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=keep)
+        stack = cls(state, description, await Control.over(lease))
+        try:
+            await stack._bring_up([*description.services.modules, *preload], progress)
+        except BaseException:
+            await asyncio.shield(stack.down())
+            raise
+        return stack
+
+    @classmethod
+    async def attach(cls, name: str) -> "EmbeddedStack":
+        """Use a stack that is up already; it outlives this object. Raises NoSuchStack."""
+        state = StateFolder.open()
+        folder = state.stack(name)
+        try:
+            return cls(state, Description.load(folder), await Control.to(folder.socket("control")))
+        except OSError:
+            raise NoSuchStack(f"no stack {name!r} is up; up are: {list_stacks() or 'none'}") from None
+
+    async def down(self) -> None:
+        """End every process of the stack and remove its files."""
+        try:
+            if self._control.open:
+                await self._control.ask("shutdown")
+        finally:
+            await self.close()
+            await asyncio.to_thread(remove, self.folder)
+
+    async def close(self) -> None:
+        """Let go of the stack: one that is not kept ends now, if it is this object that brought it up."""
+        if self._links:
+            await self._links.close()
+        await self._control.close()
+
+    async def _bring_up(self, modules: list[str], progress: Progress) -> None:
+        passwords = contract.make_credentials(self.folder)
+        await asyncio.to_thread(prepared, self.description.binaries, self._state.cache, server_user())
+        await asyncio.gather(*(asyncio.to_thread(one.prepare, self._state.cache) for one in self._servers()))
+        progress("data directories are prepared")
+        await asyncio.gather(*(self._spawn_server(site) for site in self.sites))
+        loaded, *_ = await asyncio.gather(
+            self._control.ask("preload", modules=["infra.embedded.relay", *modules]),
+            *(self._make_template(site, passwords[site]) for site in self.sites),
+        )
+        progress(f"databases are ready, {len(modules)} modules are loaded")
+        for module, error in loaded["failed"].items():
+            progress(f"module {module} cannot be loaded: {error}")
+        await asyncio.gather(self._start_relays(), *(self._start_store(place) for place in self.places))
+        progress("object stores and links are ready")
+        await self._begin_run()
+        progress("services are ready")
+
+    async def _make_template(self, site: str, passwords: Mapping[str, Secret]) -> None:
+        server = self.server(site)
+        await server.wait_ready()
+        schema = Path(self.description.schema) if self.description.schema else None
+        await databases.make_template(server, passwords, schema)
+
+    # -- what it is
+
+    @property
+    def name(self) -> str:
+        return self.description.name
+
+    @property
+    def run(self) -> str:
+        """Return the id of the present run; `fresh` begins another."""
+        return self.description.run_id
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        return tuple(site.name for site in two_sites().sites)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return two_sites().places
+
+    def outputs(self, viewer: str = OPERATOR) -> Outputs:
+        """Return the stack as `viewer` reaches it: over links of its own."""
+        return contract.outputs_for(self.description, self.folder, viewer)
+
+    def outputs_file(self, viewer: str = OPERATOR) -> Path:
+        """Return the file with the outputs of `viewer`."""
+        return self.folder.outputs(viewer)
+
+    def server(self, site: str) -> Server:
+        """Return the PostgreSQL server of a site; its `connect` is the stack's own superuser."""
+        port = self.description.ports[f"{site}/postgres"]
+        return Server(self.folder.server(site), port, self.description.binaries, server_user())
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return every process (name, pid, alive, ready, paused, exit status) and every route's mode."""
+        answer = dict(await self._control.ask("status"))
+        relays = await (await self._relay_control()).ask("status")
+        return {"name": self.name, "run": self.run, **answer, "routes": relays["routes"]}
+
+    # -- single processes
+
+    async def start(
+        self, process: str, *, entry: str | None = None, settings: Mapping[str, object] | None = None
+    ) -> None:
+        """Start a process and return when it is ready.
+
+        `entry` replaces the kind's own; `settings` are added to the stack's.
+        Raises ProcessFailed when it is running already, or ends before it is ready.
+        """
+        place, _, kind = process.partition("/")
+        match kind:
+            case "postgres":
+                await self._start_server(place)
+            case "s3":
+                await self._start_store(place)
+            case "relays":
+                await self._start_relays()
+            case _:
+                kind = kind.partition(".")[0]
+                await self._spawn(
+                    process,
+                    entry or self.description.services.entry(kind),
+                    {**contract.settings_for(self.description, self.folder, process), **(settings or {})},
+                )
+
+    async def stop(self, process: str, *, seconds: float = 5.0) -> None:
+        """Ask a process to end, and kill it if it has not within `seconds`."""
+        await self._control.ask("stop", name=process, seconds=seconds)
+
+    async def kill(self, process: str) -> Death:
+        """SIGKILL one process with all that it made."""
+        return _death(await self._control.ask("kill", name=process))
+
+    async def pause(self, process: str) -> None:
+        """Freeze one process, with all that it made, in the middle of whatever it does."""
+        await self._control.ask("pause", name=process)
+
+    async def resume(self, process: str) -> None:
+        """Let a paused process run on."""
+        await self._control.ask("resume", name=process)
+
+    # -- whole places
+
+    async def kill_site(self, site: str) -> Death:
+        """SIGKILL everything at a place as one; its ports refuse from then on."""
+        return _death(await self._control.ask("kill", group=site))
+
+    async def restart_site(self, site: str) -> None:
+        """Start, on the same data, everything at a place that is not running."""
+        stores = [f"{site}/s3"] if site == WITNESS else [f"{site}/postgres", f"{site}/s3"]
+        for kinds in (stores, [f"{site}/{kind}" for kind in self._kinds(site)]):
+            missing = [process for process in kinds if process not in await self._running()]
+            await asyncio.gather(*(self.start(process) for process in missing))
+
+    async def pause_site(self, site: str) -> None:
+        """Freeze everything at a place."""
+        await self._control.ask("pause", group=site)
+
+    async def resume_site(self, site: str) -> None:
+        """Let everything at a paused place run on."""
+        await self._control.ask("resume", group=site)
+
+    # -- links and stores
+
+    async def cut(
+        self,
+        link: str,
+        mode: Mode | str = Mode.CUT,
+        *,
+        seconds: float = 0.0,
+        services: Iterable[str] | None = None,
+    ) -> None:
+        """Put a link (or some services over it) into a mode of `infra.embedded.relay`."""
+        two_sites().link(link)
+        await self._set_links(link, Mode(mode), seconds, services)
+
+    async def heal(self, link: str | None = None) -> None:
+        """Open a link again, or all of them."""
+        await self._set_links(link, Mode.OPEN, 0.0, None)
+
+    async def _set_links(
+        self, link: str | None, mode: Mode, seconds: float, services: Iterable[str] | None
+    ) -> None:
+        control = await self._relay_control()
+        chosen = None if services is None else list(services)
+        await control.ask("set", link=link, mode=mode.value, seconds=seconds, services=chosen)
+
+    async def s3_fault(self, place: str, do: str, **limits: object) -> Mapping[str, Any]:
+        """Ask the object store at a place for a fault (`slow`, `hang`, ..., `heal`); return its answer."""
+        reader, writer = await asyncio.open_unix_connection(str(self.folder.socket(f"s3-{place}")))
+        try:
+            writer.write(json.dumps({"do": do, **limits}).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(await reader.readline())
+        finally:
+            writer.close()
+        if not answer.get("ok", False):
+            raise StackError(f"the store at {place} refused the fault {do!r}: {answer.get('error')}")
+        return answer
+
+    async def _relay_control(self) -> Control:
+        if self._links is None or not self._links.open:
+            self._links = await Control.to(self.folder.socket("relays"))
+        return self._links
+
+    # -- runs
+
+    async def fresh(self, *, extras: Mapping[str, Mapping[str, object]] | None = None) -> Outputs:
+        """Begin a new run: empty database, new buckets, new witness prefix, services started anew.
+
+        Whatever the last run left broken is healed first. The servers stay up.
+        `extras` replaces the settings by kind of process. Returns the operator's outputs.
+        """
+        await self._end_run()
+        self.description = replace(
+            self.description, extras=self.description.extras if extras is None else extras
+        )
+        await self._begin_run()
+        return self.outputs()
+
+    async def _end_run(self) -> None:
+        """Kill what served the last run, mend what it broke, and drop its databases."""
+        status = await self._control.ask("status")
+        alive = [one["name"] for one in status["processes"] if one["alive"]]
+        await asyncio.gather(*(self.kill(name) for name in alive if not _stays(name)))
+        await asyncio.gather(
+            *(
+                self.resume(one["name"])
+                for one in status["processes"]
+                if one["paused"] and _stays(one["name"])
+            )
+        )
+        if RELAYS not in alive:
+            await self._start_relays()
+        await self.heal()
+        stores = [f"{place}/{kind}" for place in self.places for kind in _stores(place)]
+        await asyncio.gather(*(self.start(process) for process in stores if process not in alive))
+        database = self.description.database
+        await asyncio.gather(*(databases.drop_run(server, database) for server in self._servers()))
+
+    async def _begin_run(self) -> None:
+        self.description = replace(self.description, run=self.description.run + 1)
+        self.description.save(self.folder)
+        database = self.description.database
+        await asyncio.gather(
+            *(databases.create_run(server, database) for server in self._servers()),
+            *(asyncio.to_thread(self._make_bucket, place) for place in self.places),
+        )
+        contract.publish(self.description, self.folder)
+        for kind in self.description.services.of_a_site:
+            await asyncio.gather(*(self.start(f"{site}/{kind}") for site in self.sites))
+
+    def _make_bucket(self, place: str) -> None:
+        viewer = self.sites[0] if place == WITNESS else place
+        outputs = self.outputs(viewer)
+        store = outputs.witness.s3 if place == WITNESS else outputs.sites[place].s3
+        make_bucket(store, contract.credentials_of(self.folder, viewer, place).s3)
+
+    # -- starting
+
+    async def _spawn(
+        self, process: str, entry: str, settings: Mapping[str, object], *, fast: bool = False
+    ) -> None:
+        await self._control.ask(
+            "spawn",
+            name=process,
+            group=process.partition("/")[0],
+            entry=entry,
+            settings=settings,
+            log=str(self.folder.log(process)),
+            fast=fast,
+        )
+
+    async def _spawn_server(self, site: str) -> None:
+        server = self.server(site)
+        user = {"user": {"uid": server.user.uid, "gid": server.user.gid}} if server.user.is_other else {}
+        await self._control.ask(
+            "spawn",
+            name=f"{site}/postgres",
+            group=site,
+            argv=server.argv,
+            env=server.environment,
+            log=str(self.folder.log(f"{site}/postgres")),
+            **user,
+        )
+
+    async def _start_server(self, site: str) -> None:
+        await self._spawn_server(site)
+        await self.server(site).wait_ready()
+
+    async def _start_store(self, place: str) -> None:
+        settings = s3_settings(
+            self.description.addresses,
+            place,
+            self.folder.path / "s3" / place,
+            self.folder.socket(f"s3-{place}"),
+            self.folder.credentials / f"s3-server-{place}.json",
+        )
+        await self._spawn(f"{place}/s3", self.description.services.s3, settings)
+
+    async def _start_relays(self) -> None:
+        settings = {
+            "routes": self.description.addresses.routes(),
+            "control_socket": str(self.folder.socket("relays")),
+        }
+        await self._spawn(RELAYS, "infra.embedded.relay:serve", settings, fast=True)
+
+    def _servers(self) -> list[Server]:
+        return [self.server(site) for site in self.sites]
+
+    def _kinds(self, place: str) -> tuple[str, ...]:
+        return () if place == WITNESS else self.description.services.of_a_site
+
+    async def _running(self) -> set[str]:
+        status = await self._control.ask("status")
+        return {one["name"] for one in status["processes"] if one["alive"]}
+
+
+def _stores(place: str) -> tuple[str, ...]:
+    return ("s3",) if place == WITNESS else ("postgres", "s3")
+
+
+def _stays(process: str) -> bool:
+    return process.endswith(("/postgres", "/s3")) or process == RELAYS
+
+
+def _death(answer: Mapping[str, Any]) -> Death:
+    return Death(answer["processes"], answer["skew_seconds"], answer["way"])
+
+
+def list_stacks() -> list[str]:
+    """Return the names of the stacks that are up."""
+    state = StateFolder.open()
+    with state.allocating():
+        return [folder.name for folder in state.stacks() if is_locked(folder.lock)]
+
+
+def reap() -> list[str]:
+    """Remove what killed runs left behind; return the names of their stacks."""
+    return reap_dead(StateFolder.open())
+
+
+async def down_all() -> list[str]:
+    """Take down every stack of this user, kept or not, and whatever is left of dead ones."""
+    names = list_stacks()
+    for name in names:
+        await (await EmbeddedStack.attach(name)).down()
+    return names + reap()
+
+
+def _free_name(state: StateFolder) -> str:
+    used = {folder.name for folder in state.stacks()}
+    return next(name for n in range(1000) if (name := f"drill-{os.getpid()}-{n}") not in used)
+
+
+def _claim(state: StateFolder, description: Description) -> tuple[Description, int]:
+    """Take the name and a block of ports for a stack; raise StackInUse when the name is taken.
+
+    Returns the lock too: it is handed to the supervisor, so that at no moment
+    the stack looks like one that a dead harness left behind.
+    """
+    if not NAME.fullmatch(description.name):
+        raise StackError(
+            f"{description.name!r} is no name for a stack: lower case letters, digits, -; 24 at most"
+        )
+    folder = state.stack(description.name)
+    with state.allocating():
+        if folder.path.exists():
+            raise StackInUse(f"stack {description.name!r} is up; attach to it, or take it down first")
+        ports = choose(two_sites(), _ports_taken(state), _first_try(description.name))
+        folder.make()
+        claimed = replace(description, ports=ports)
+        claimed.save(folder)
+        return claimed, take_lock(folder.lock)
+
+
+def _ports_taken(state: StateFolder) -> list[int]:
+    taken = []
+    for folder in state.stacks():
+        if folder.description.exists():
+            taken.append(min(Description.load(folder).ports.values()))
+    return taken
+
+
+def _first_try(name: str) -> int:
+    """Spread stacks over the blocks, so that two users rarely try the same one at the same time."""
+    digest = hashlib.sha256(f"{os.geteuid()}:{name}".encode()).digest()
+    return int.from_bytes(digest[:4]) % len(range(FIRST, LAST, BLOCK))
