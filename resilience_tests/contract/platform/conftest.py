@@ -1,0 +1,87 @@
+"""The platform's parts in memory and on real servers, for one suite."""
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from resilience_tests.contract.platform.servers import Server, throwaway_server
+from resilience_tests.contract.platform.world import MemoryWorld, RealWorld, World
+from sample_platform.database import Address, Database
+from sample_platform.memory import MemoryObjects, MemoryRecords
+from sample_platform.objects_s3 import S3Objects, Store
+from sample_platform.postgres import PostgresRecords, PostgresServingCheck
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One PostgreSQL for all tests that do not kill it."""
+    with throwaway_server() as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_database(server: Server) -> Iterator[Address]:
+    """An empty platform database."""
+    name = f"t{next(_NUMBERS)}"
+    server.execute(f"create database {name} template fresh")
+    yield server.address(name)
+    server.execute(f"drop database {name} (force)")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server."""
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> Store:
+    """An empty bucket."""
+    store = Store(
+        endpoint=s3_endpoint,
+        bucket=f"bucket-{next(_NUMBERS)}",
+        region="us-east-1",
+        access_key="test",
+        secret_key="test",
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=store.bucket)
+    client.close()
+    return store
+
+
+@pytest.fixture(params=["memory", "real"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """Every part that the platform stands on, all in memory or all real."""
+    if request.param == "memory":
+        records = MemoryRecords()
+        yield MemoryWorld(records=records, objects=MemoryObjects(), serving=records.office)
+        return
+    server: Server = request.getfixturevalue("server")
+    address: Address = request.getfixturevalue("fresh_database")
+    database = Database(address)
+    objects = S3Objects(request.getfixturevalue("bucket"))
+    yield RealWorld(
+        records=PostgresRecords(database),
+        objects=objects,
+        serving=PostgresServingCheck(database),
+        server=server,
+        address=address,
+    )
+    await database.close()
+    await objects.close()
