@@ -1,0 +1,1 @@
+"""Observe, decide, act, journal: the coordinator, the sync worker and the site agent."""

@@ -38,6 +38,7 @@ class SiteFacts:
     tables_pending: int = 0  #: not yet copied to their end
     rows_copied: int = 0
     set_aside: int = 0  #: rows that could not be applied
+    touched: int = 0  #: keys applied since they were last compared; counted up to 10,001
     brake: str | None = None  #: why the applier was stopped
     slot: bool = False  #: its log is kept for the peer
 
@@ -66,6 +67,7 @@ class Following:
     backfill: bool  #: copy the tables, not only the changes
     guard: Guard
     braked: str | None = None  #: why the applier must stand still
+    released: str | None = None  #: the reason that an operator has looked at and let pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

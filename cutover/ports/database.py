@@ -179,7 +179,13 @@ class Applier(Protocol):
         """
 
     async def place(
-        self, chunk: Chunk, *, without: Collection[Key], aside: Sequence[Aside], mark: Transaction, guard: Guard
+        self,
+        chunk: Chunk,
+        *,
+        without: Collection[Key],
+        aside: Sequence[Aside],
+        mark: Transaction,
+        guard: Guard,
     ) -> None:
         """Write a chunk's rows, except keys of `without`, and how far the table is now copied.
 

@@ -1,0 +1,148 @@
+"""Carries out one action. Each may be repeated after any crash."""
+
+from dataclasses import dataclass, field, replace
+
+from cutover.engine.compare import Comparer, Report, Verified, compare_touched
+from cutover.engine.parts import Parts
+from cutover.engine.register import change_register, read_register, renewed
+from cutover.errors import DrainLost, Refused, StaleTerm
+from cutover.model.action import (
+    Action,
+    CloseSite,
+    CompareSites,
+    DeclareDrain,
+    Follow,
+    GiveUpDrain,
+    GrantEpoch,
+    Guard,
+    KeepLog,
+    MarkEligible,
+    MoveSequences,
+    OpenSite,
+    PrepareSite,
+    ReleaseLog,
+    RemoveFence,
+    Unfollow,
+    VerifyDelta,
+)
+from cutover.model.register import Drain, Grant
+
+Facts = dict[str, object]
+
+
+@dataclass(slots=True)
+class Executor:
+    """The one place from which a coordinator changes anything."""
+
+    parts: Parts
+    report: Report = lambda _: None
+    verified: Verified = field(default_factory=set)
+
+    async def carry_out(self, action: Action, guard: Guard) -> Facts:
+        """Do it; return what the journal should keep of it."""
+        sites = self.parts.sites
+        match action:
+            case PrepareSite(site):
+                await sites[site].prepare(guard=guard)
+            case KeepLog(site):
+                return {"position": str(await sites[site].keep_log(guard=guard))}
+            case Follow(site, backfill):
+                await sites[site].follow(backfill=backfill, guard=guard)
+            case CompareSites():
+                return await self._compare(guard)
+            case MarkEligible(site):
+                await change_register(self.parts, lambda grant: _eligible(grant, guard, site))
+            case DeclareDrain(site):
+                await change_register(self.parts, lambda grant: self._declared(grant, guard, site))
+            case CloseSite(site):
+                return {"end": str(await sites[site].close(guard=guard))}
+            case MoveSequences(site):
+                return await self._move_sequences(site, guard)
+            case VerifyDelta(site):
+                found = await compare_touched(self.parts, self.parts.plan.peer(site), site, self.verified)
+                return found.facts()
+            case GrantEpoch(site):
+                grant = await change_register(self.parts, lambda grant: self._granted(grant, guard, site))
+                return {"epoch": grant.epoch}
+            case OpenSite(site):
+                return await self._open(site, guard)
+            case GiveUpDrain(site):
+                await change_register(self.parts, lambda grant: _given_up(grant, guard, site))
+            case Unfollow(site):
+                await sites[site].unfollow(guard=guard)
+            case ReleaseLog(site):
+                await sites[site].release_log(guard=guard)
+            case RemoveFence(site):
+                await sites[site].remove()
+        return {}
+
+    async def _compare(self, guard: Guard) -> Facts:
+        """Keys touched from now on are compared again before the switch: so watch first."""
+        plan = self.parts.plan
+        for site in (plan.source, plan.target):
+            await self.parts.sites[site].watch_touched(guard=guard)
+        reference = (await read_register(self.parts)).grant.serving
+        comparer = Comparer(self.parts, reference, plan.peer(reference), self.report, self.verified)
+        return (await comparer.everything()).facts()
+
+    async def _move_sequences(self, arriving: str, guard: Guard) -> Facts:
+        values = await self.parts.sites[self.parts.plan.peer(arriving)].sequences()
+        await self.parts.sites[arriving].raise_sequences(values, guard=guard)
+        return {"sequences": dict(values)}
+
+    def _declared(self, grant: Grant, guard: Guard, leaving: str) -> Grant | None:
+        _check(grant, guard)
+        if grant.serving != leaving:
+            raise DrainLost(leaving=leaving)
+        drain = Drain(
+            leaving=leaving, seconds=self.parts.plan.gates.drain_seconds, term=guard.term, entry=guard.entry
+        )
+        return None if grant.drain == drain else replace(grant, drain=drain)
+
+    def _granted(self, grant: Grant, guard: Guard, arriving: str) -> Grant | None:
+        """The point of no return, on the same revision that giving up the drain would replace."""
+        if grant.serving == arriving:
+            return None
+        _check(grant, guard)
+        if grant.drain is None:
+            raise DrainLost(leaving=grant.serving)
+        return replace(
+            grant,
+            epoch=grant.epoch + 1,
+            serving=arriving,
+            drain=None,
+            lease_holder=arriving,
+            lease_count=grant.lease_count + 1,
+        )
+
+    async def _open(self, site: str, guard: Guard) -> Facts:
+        """A lease is counted from before it was written to the witness (S1c)."""
+        seconds = self.parts.plan.lease.seconds
+        started = await self.parts.sites[site].instant()
+        grant = await change_register(self.parts, lambda grant: renewed(grant, site, seconds))
+        if grant.serving != site:
+            raise Refused(f"{site!r} is not opened: the register names {grant.serving!r}")
+        if grant.drain is not None and grant.drain.leaving == site:
+            raise Refused(f"{site!r} is not opened: a drain of it stands")
+        await self.parts.sites[site].open(epoch=grant.epoch, started=started, seconds=seconds, guard=guard)
+        return {"epoch": grant.epoch}
+
+
+def _check(grant: Grant, guard: Guard) -> None:
+    if grant.term > guard.term:
+        raise StaleTerm(site="witness", carried=(guard.term, guard.entry), seen=(grant.term, 0))
+
+
+def _eligible(grant: Grant, guard: Guard, site: str) -> Grant | None:
+    _check(grant, guard)
+    if site in grant.eligible:
+        return None
+    return replace(grant, eligible=tuple(sorted({*grant.eligible, site})))
+
+
+def _given_up(grant: Grant, guard: Guard, leaving: str) -> Grant | None:
+    """Nothing to do once it is gone; after the cutover there is nothing to give up."""
+    _check(grant, guard)
+    if grant.serving != leaving:
+        raise Refused(f"the drain of {leaving!r} cannot be given up: {grant.serving!r} serves already")
+    return replace(grant, drain=None) if grant.drain is not None else None

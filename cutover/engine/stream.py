@@ -1,0 +1,248 @@
+"""One run of following the peer, from connecting to its log until something fails.
+
+Three things run beside each other. The reader takes transactions from the
+peer's log and orders the objects that their rows own. The copier reads chunks
+of tables that are not here yet and writes a mark behind each. The applier,
+alone, writes: it takes transactions in order, waits for the objects that they
+need, and places a chunk where its mark stands in the log.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+from cutover.engine.parts import Parts
+from cutover.engine.supply import Supply, objects_of
+from cutover.engine.touched import Touched
+from cutover.errors import CutoverError, Refused
+from cutover.model.change import Chunk, Insert, LogItem, Quiet, Transaction, Update
+from cutover.model.observation import Copying, Following
+from cutover.model.position import Position
+from cutover.ports.database import READ_AGAIN, Applier, Aside, ChangeLog
+
+BATCH_TRANSACTIONS = 50
+"""Source transactions that may share one commit here (measured: beyond 50 nothing is gained)."""
+BATCH_CHANGES = 5_000
+"""Changes after which a commit is made: bounds memory and the time that a guard is held."""
+QUEUE_ITEMS = 500
+"""Log items read ahead of the applier, so that their objects are copied in parallel."""
+CHUNK_ROWS = 20_000
+"""Rows of a chunk without objects: a few MB, 0.1-0.2 s to read and place."""
+CHUNK_ROWS_WITH_OBJECTS = 200
+"""Rows of a chunk whose objects are copied before it is placed."""
+CONFIRM_SECONDS = 0.25
+"""How often the peer is told what is durable here, and a quiet log is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reader or the copier could not go on."""
+
+    error: CutoverError
+
+
+@dataclass(slots=True)
+class Stream:
+    """`applied` and `copying` are how far this site had come before; they are kept up to date."""
+
+    parts: Parts
+    site: str
+    peer: str
+    log: ChangeLog
+    following: Following
+    applied: Position | None
+    copying: Sequence[Copying]
+    _queue: "asyncio.Queue[LogItem | Failure]" = field(default_factory=lambda: asyncio.Queue(QUEUE_ITEMS))
+    _chunks: dict[str, Chunk] = field(default_factory=dict)
+    _placed: asyncio.Event = field(default_factory=asyncio.Event)
+    _pending: dict[str, None] = field(default_factory=dict)  #: tables that are not here to their end
+    _touched: Touched = field(default_factory=Touched)
+    _kept: float = 0.0  #: when the peer was last told what is durable here
+    _supply: Supply = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._supply = Supply(self.parts, self.peer, self.site)
+        self._pending = {table.table: None for table in self.copying if not table.done}
+
+    @property
+    def _applier(self) -> Applier:
+        return self.parts.appliers[self.site]
+
+    async def run(self) -> None:
+        """Apply until something fails; the failure is raised."""
+        try:
+            async with self._beside(self._read(), self._copy()):
+                while True:
+                    await self._step()
+        finally:
+            await self._supply.close()
+
+    @asynccontextmanager
+    async def _beside(self, *coroutines: Coroutine[object, object, None]) -> AsyncIterator[None]:
+        tasks = [asyncio.ensure_future(self._reporting(coroutine)) for coroutine in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                await asyncio.wait([task])
+
+    async def _reporting(self, coroutine: Coroutine[object, object, None]) -> None:
+        try:
+            await coroutine
+        except CutoverError as error:
+            await self._queue.put(Failure(error))
+
+    # -- the reader ------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        async for item in self.log.read():
+            if isinstance(item, Transaction) and not item.foreign:
+                for change in item.changes:
+                    for name in objects_of(self.parts.plan, change):
+                        self._supply.order(name)
+            await self._queue.put(item)
+
+    # -- the copier ------------------------------------------------------------------------
+
+    async def _copy(self) -> None:
+        for table in self.copying:
+            after = table.after
+            while table.table in self._pending:
+                chunk = await self.parts.rows[self.peer].read_chunk(
+                    table.table, after, self._rows(table.table)
+                )
+                for owner in chunk.owners:
+                    for name in owner.objects:
+                        self._supply.order(name)
+                await self._hand_over(chunk)
+                after = chunk.last
+
+    def _rows(self, table: str) -> int:
+        return CHUNK_ROWS_WITH_OBJECTS if self.parts.plan.table(table).objects else CHUNK_ROWS
+
+    async def _hand_over(self, chunk: Chunk) -> None:
+        """Write the chunk's mark into the log, and wait until the applier has met it."""
+        name = self.parts.nonce()
+        self._chunks[name] = chunk
+        self._placed.clear()
+        await self.parts.rows[self.peer].mark(name)
+        await self._placed.wait()
+
+    # -- the applier -----------------------------------------------------------------------
+
+    async def _step(self) -> None:
+        """Take what has come, apply it, and now and then tell the peer how far that is safe."""
+        batch, quiet = await self._next()
+        if batch:
+            await self._apply(batch)
+        if batch and batch[-1].mark in self._chunks:
+            await self._place(self._chunks.pop(batch[-1].mark), batch[-1])
+        now = self.parts.clock.monotonic()
+        if now - self._kept >= CONFIRM_SECONDS:
+            self._kept = now
+            await self._keep(quiet)
+
+    async def _next(self) -> tuple[list[Transaction], Position | None]:
+        """Some transactions, the last one perhaps a mark; or how far the log is known to be quiet."""
+        with suppress(TimeoutError):
+            item = await asyncio.wait_for(self._queue.get(), CONFIRM_SECONDS)
+            batch: list[Transaction] = []
+            changes = 0
+            while True:
+                match item:
+                    case Failure(error):
+                        raise error
+                    case Quiet(position):
+                        return batch, position
+                    case Transaction():
+                        batch.append(item)
+                        changes += len(item.changes)
+                full = len(batch) >= BATCH_TRANSACTIONS or changes >= BATCH_CHANGES
+                if full or item.mark is not None or self._queue.empty():
+                    return batch, None
+                item = self._queue.get_nowait()
+        return [], None
+
+    async def _apply(self, batch: Sequence[Transaction]) -> None:
+        """Apply in order what is not in yet; what a person must see first stops the line."""
+        fresh: list[Transaction] = []
+        for transaction in batch:
+            ours = replace(transaction, changes=()) if transaction.foreign else transaction
+            if self._pending:
+                self._touched.note(ours)
+            if self.applied is not None and self.applied.reaches(ours.position):
+                continue
+            reason = self.parts.reason_to_brake(self.parts.plan, ours)
+            if reason is not None and reason != self.following.released:
+                await self._write(fresh)
+                await self._applier.brake(reason, guard=self.following.guard)
+                raise Refused(reason)
+            fresh.append(ours)
+        await self._write(fresh)
+
+    async def _write(self, batch: Sequence[Transaction]) -> None:
+        if not batch:
+            return
+        aside = await self._without_objects(batch)
+        again = await self._applier.apply(
+            batch, upserting=tuple(self._pending), aside=aside, guard=self.following.guard
+        )
+        self.applied = batch[-1].position
+        for row in again:
+            if row.reason == READ_AGAIN:
+                await self._read_again(row, batch[-1])
+
+    async def _without_objects(self, batch: Sequence[Transaction]) -> list[Aside]:
+        """Rows whose object cannot be had: they must not become visible (S2)."""
+        aside = []
+        for transaction in batch:
+            for change in transaction.changes:
+                for name in objects_of(self.parts.plan, change):
+                    reason = await self._supply.reason_against(name)
+                    if reason is not None and isinstance(change, Insert | Update):
+                        aside.append(Aside(table=change.table, key=change.key, reason=reason))
+        return aside
+
+    async def _read_again(self, row: Aside, last: Transaction) -> None:
+        """A value that the log left out, of a row that is not here: read the row as it is now."""
+        found = await self.parts.rows[self.peer].read_again(row.table, row.key)
+        if found is None:
+            return  # it is gone by now: its delete is still to come in the log
+        whole = [replace(found, position=last.position)]
+        aside = await self._without_objects(whole)
+        await self._applier.apply(whole, upserting=(row.table,), aside=aside, guard=self.following.guard)
+
+    async def _place(self, chunk: Chunk, mark: Transaction) -> None:
+        """Write a chunk where its mark stands, except for rows that the stream has brought since."""
+        self._touched.saw(chunk.snapshot)
+        aside = []
+        for owner in chunk.owners:
+            for name in owner.objects:
+                reason = await self._supply.reason_against(name)
+                if reason is not None:
+                    aside.append(Aside(table=chunk.table, key=owner.key, reason=reason))
+        await self._applier.place(
+            chunk,
+            without=self.parts.superseded(chunk.snapshot, self._touched.of(chunk.table)),
+            aside=aside,
+            mark=mark,
+            guard=self.following.guard,
+        )
+        if chunk.last is None:
+            self._pending.pop(chunk.table, None)
+        self._placed.set()
+
+    async def _keep(self, quiet: Position | None) -> None:
+        """Record a quiet log, and let the peer forget what is durable here."""
+        if quiet is not None and not (self.applied is not None and self.applied.reaches(quiet)):
+            await self._applier.passed(quiet, guard=self.following.guard)
+            self.applied = quiet
+        durable = await self._applier.durable()
+        if durable is None:
+            return
+        safe = self._touched.confirmable(durable) if self._pending else durable
+        if safe is not None:
+            await self.log.confirm(safe)

@@ -1,0 +1,271 @@
+"""The one next step of a migration."""
+
+from cutover.model.action import (
+    Action,
+    CloseSite,
+    CompareSites,
+    DeclareDrain,
+    Follow,
+    GiveUpDrain,
+    GrantEpoch,
+    KeepLog,
+    MarkEligible,
+    MoveSequences,
+    OpenSite,
+    PrepareSite,
+    ReleaseLog,
+    RemoveFence,
+    Unfollow,
+    VerifyDelta,
+)
+from cutover.model.journal import Intent
+from cutover.model.observation import FenceState, Observation, SiteFacts
+from cutover.model.plan import Plan
+from cutover.model.stage import Direction, Stage
+from cutover.protocol.moves import CarryOn, Decision, Move, Wait
+from cutover.protocol.replay import State
+
+EARLY = (Stage.PREFLIGHT, Stage.BACKFILL, Stage.CATCH_UP, Stage.VERIFY)
+SWITCHING = (Stage.DRAIN, Stage.CUT_OVER)
+ENDED = (Stage.COMPLETE, Stage.ROLLED_BACK)
+
+TOUCHED_MAX = 500
+"""Most rows that are left to be compared once writes are stopped.
+
+About 10 ms of the write pause: a page of 500 digests takes 3-5 ms at each site.
+"""
+
+
+def advance(plan: Plan, state: State, seen: Observation) -> Decision:
+    """Return the one next step from `state`, given what was `seen`.
+
+    A drain that no longer stands is looked at before anything else: the
+    register alone decides, and what the journal still wants done may have been
+    overtaken by it.
+    """
+    if state.stage in SWITCHING and seen.grant.serving == plan.leaving(state.direction):
+        undone = _undo_switch(plan, state, seen)
+        if undone is not None:
+            return undone
+    if state.wanted is Intent.ROLL_BACK and state.stage in EARLY:
+        return _roll_back_early(plan, state)
+    if state.pending:
+        return CarryOn(state.pending[0])
+    if state.paused:
+        return Wait("an operator runs `cutover resume`")
+    return _from_stage(plan, state, seen)
+
+
+def _from_stage(plan: Plan, state: State, seen: Observation) -> Decision:
+    match state.stage:
+        case Stage.PREFLIGHT:
+            return _from_preflight(plan, seen)
+        case Stage.BACKFILL:
+            return _from_backfill(plan, seen)
+        case Stage.CATCH_UP:
+            return _from_catch_up(plan, seen)
+        case Stage.VERIFY:
+            return _from_verify(plan, state, seen)
+        case Stage.DRAIN:
+            return _from_drain(plan, state, seen)
+        case Stage.CUT_OVER:
+            return _from_cut_over(plan, state, seen)
+        case Stage.SOAK:
+            return _from_soak(plan, state, seen)
+        case Stage.COMPLETE | Stage.ROLLED_BACK:
+            return Wait("an operator runs `cutover uninstall`; the migration has ended")
+
+
+def _from_preflight(plan: Plan, seen: Observation) -> Decision:
+    """The position is recorded before anything is copied; the target is closed before it is filled."""
+    if seen.grant.lease_count == 0:
+        return Wait(f"the agent of {plan.source!r} renews its lease at the witness (is it running?)")
+    actions: tuple[Action, ...] = (
+        PrepareSite(plan.target),
+        PrepareSite(plan.source),
+        OpenSite(plan.source),
+        KeepLog(plan.source),
+        Follow(plan.target, backfill=True),
+    )
+    return Move(Stage.BACKFILL, actions, "preflight found nothing to mend")
+
+
+def _from_backfill(plan: Plan, seen: Observation) -> Decision:
+    target = seen.target
+    if target is None:
+        return Wait(f"{plan.target!r} answers again")
+    if target.brake:
+        return _braked(target)
+    if target.tables_pending:
+        return Wait(f"{target.tables_pending} more table(s) are copied ({target.rows_copied} rows so far)")
+    return Move(Stage.CATCH_UP, (), f"every planned table is copied ({target.rows_copied} rows)")
+
+
+def _from_catch_up(plan: Plan, seen: Observation) -> Decision:
+    late = _not_following_closely(plan, seen)
+    if late is not None:
+        return late
+    actions: tuple[Action, ...] = (
+        KeepLog(plan.target),
+        Follow(plan.source, backfill=False),
+        CompareSites(),
+    )
+    return Move(Stage.VERIFY, actions, f"the target is {seen.lag_seconds:.2f} s behind")
+
+
+def _from_verify(plan: Plan, state: State, seen: Observation) -> Decision:
+    """The way back is kept, and the target has earned its eligibility, before writes are stopped."""
+    late = _not_following_closely(plan, seen)
+    if late is not None:
+        return late
+    if state.clean is None:
+        return Move(Stage.VERIFY, (CompareSites(),), "a compare was asked for")
+    if not state.clean:
+        return Wait("what differs is mended and `cutover verify` finds both sites equal")
+    if plan.target not in seen.grant.eligible:
+        return Move(Stage.VERIFY, (MarkEligible(plan.target),), "a full compare was clean")
+    if plan.gates.approve_cutover and not state.approved:
+        return Wait("an operator runs `cutover approve`")
+    return _drain(plan, state, Direction.FORWARD, seen, "eligible, and following closely")
+
+
+def _drain(plan: Plan, state: State, direction: Direction, seen: Observation, because: str) -> Move | Wait:
+    """Close the leaving site *in its database* before its end of log is worth anything.
+
+    A write accepted between a look at the log and a later fence would be lost
+    (vitess#16563).
+    """
+    if state.drains >= plan.gates.drain_attempts:
+        return Wait(f"an operator runs `cutover resume` ({state.drains} drains in a row were given up)")
+    much = _compare_what_was_touched(plan, state, direction, seen)
+    if much is not None:
+        return much
+    leaving = plan.leaving(direction)
+    return Move(Stage.DRAIN, (DeclareDrain(leaving), CloseSite(leaving)), because, direction)
+
+
+def _from_drain(plan: Plan, state: State, seen: Observation) -> Decision:
+    arriving = plan.arriving(state.direction)
+    facts = _facts(plan, seen, arriving)
+    if facts is not None and facts.brake:
+        return _braked(facts)
+    if not seen.drained:
+        return Wait(f"{arriving!r} has applied the log of {plan.leaving(state.direction)!r} to its end")
+    actions: tuple[Action, ...] = (
+        MoveSequences(arriving),
+        VerifyDelta(arriving),
+        GrantEpoch(arriving),
+        OpenSite(arriving),
+    )
+    return Move(Stage.CUT_OVER, actions, "closed, and its log is applied to the end", state.direction)
+
+
+def _compare_what_was_touched(
+    plan: Plan, state: State, direction: Direction, seen: Observation
+) -> Move | Wait | None:
+    """While writes flow, so that few rows are left to compare in the write pause."""
+    arriving = plan.arriving(direction)
+    facts = _facts(plan, seen, arriving)
+    if facts is None:
+        return Wait(f"{arriving!r} answers again") if state.stage is not Stage.SOAK else None
+    if facts.touched <= TOUCHED_MAX:
+        return None
+    return Move(state.stage, (VerifyDelta(arriving),), f"{facts.touched} rows were touched since the compare")
+
+
+def _from_cut_over(plan: Plan, state: State, seen: Observation) -> Decision:
+    arriving = plan.arriving(state.direction)
+    if not seen.takes_writes:
+        return Wait(f"{arriving!r} takes writes")
+    if state.direction is Direction.FORWARD:
+        return Move(Stage.SOAK, (), f"{arriving!r} takes writes")
+    return Move(Stage.ROLLED_BACK, _unlink(plan), f"{arriving!r} takes writes again", Direction.BACK)
+
+
+def _from_soak(plan: Plan, state: State, seen: Observation) -> Decision:
+    if state.wanted is Intent.COMPLETE:
+        return Move(Stage.COMPLETE, _unlink(plan), "an operator completes")
+    if state.clean is None:
+        return Move(Stage.SOAK, (CompareSites(),), "a compare was asked for")
+    if not state.clean:
+        return Wait("what differs is mended and `cutover verify` finds both sites equal")
+    if state.wanted is Intent.ROLL_BACK:
+        because = "an operator rolls back, with the target's writes kept"
+        return _drain(plan, state, Direction.BACK, seen, because)
+    much = _compare_what_was_touched(plan, state, Direction.BACK, seen)
+    if much is not None:
+        return much
+    return Wait("an operator runs `cutover complete` or `cutover roll-back`")
+
+
+def _undo_switch(plan: Plan, state: State, seen: Observation) -> Move | None:
+    """While the register still names the leaving site, a drain can end without a cutover."""
+    leaving, stands = plan.leaving(state.direction), seen.grant.drain is not None
+    reopen: tuple[Action, ...] = (GiveUpDrain(leaving), OpenSite(leaving))
+    before = Stage.VERIFY if state.direction is Direction.FORWARD else Stage.SOAK
+    if not stands and not any(isinstance(action, DeclareDrain) for action in state.pending):
+        return Move(before, reopen, "the drain was given up at its deadline", Direction.FORWARD)
+    if state.wanted is Intent.ROLL_BACK and state.direction is Direction.FORWARD:
+        actions = (*reopen, *_leave_source_as_it_was(plan))
+        return Move(Stage.ROLLED_BACK, actions, "an operator rolls back", Direction.BACK)
+    if stands and seen.drain_overdue:
+        return Move(before, reopen, "the drain has outlived its deadline", Direction.FORWARD)
+    if state.stage is Stage.CUT_OVER and state.clean is False:
+        return Move(before, reopen, "the sites differ after the drain", Direction.FORWARD)
+    return None
+
+
+def _roll_back_early(plan: Plan, state: State) -> Move:
+    if state.stage is Stage.PREFLIGHT:
+        return Move(Stage.ROLLED_BACK, (), "an operator rolls back; nothing was changed", Direction.BACK)
+    return Move(Stage.ROLLED_BACK, _leave_source_as_it_was(plan), "an operator rolls back", Direction.BACK)
+
+
+def _leave_source_as_it_was(plan: Plan) -> tuple[Action, ...]:
+    """The source first, so that a dead target cannot keep it from being free.
+
+    What was copied stays at the target, behind its closed fence.
+    """
+    return (
+        Unfollow(plan.source),
+        ReleaseLog(plan.source),
+        RemoveFence(plan.source),
+        Unfollow(plan.target),
+        ReleaseLog(plan.target),
+    )
+
+
+def _unlink(plan: Plan) -> tuple[Action, ...]:
+    """Both workers are stopped for good before either log is let go (minio#20080)."""
+    return (
+        Unfollow(plan.source),
+        Unfollow(plan.target),
+        ReleaseLog(plan.source),
+        ReleaseLog(plan.target),
+    )
+
+
+def _not_following_closely(plan: Plan, seen: Observation) -> Wait | None:
+    if seen.source is None:
+        return Wait(f"{plan.source!r} answers again")
+    if seen.target is None:
+        return Wait(f"{plan.target!r} answers again")
+    if seen.source.fence.state is not FenceState.OPEN:
+        return Wait(f"{plan.source!r} accepts writes again")
+    for facts in (seen.target, seen.source):
+        if facts.brake:
+            return _braked(facts)
+        if facts.set_aside:
+            aside = f"{facts.set_aside} row(s) that were set aside are resolved"
+            return Wait(f"{aside} (`cutover quarantine list`)")
+    if seen.lag_seconds > plan.gates.lag_seconds:
+        return Wait(f"lag is {plan.gates.lag_seconds:.2f} s or less (now {seen.lag_seconds:.2f} s)")
+    return None
+
+
+def _braked(facts: SiteFacts) -> Wait:
+    return Wait(f"an operator looks and runs `cutover brake release`: {facts.brake}")
+
+
+def _facts(plan: Plan, seen: Observation, site: str) -> SiteFacts | None:
+    return seen.source if site == plan.source else seen.target

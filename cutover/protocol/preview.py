@@ -1,0 +1,97 @@
+"""What `run` would do from here, decided by the same function: the dry run."""
+
+from dataclasses import replace
+
+from cutover.model.action import CloseSite, CompareSites, VerifyDelta
+from cutover.model.observation import Fence, FenceState, Observation, SiteFacts
+from cutover.model.plan import Plan
+from cutover.model.position import Position
+from cutover.model.register import Drain, Grant
+from cutover.model.stage import Direction, Stage
+from cutover.protocol.advance import ENDED, advance
+from cutover.protocol.moves import CarryOn, Move, Wait
+from cutover.protocol.replay import State
+
+SOMEWHERE = Position("preview", 1, 0)
+MOVES_MAX = 40
+"""More moves than any migration has: a preview that reaches it would be a bug in the protocol."""
+
+
+def preview(plan: Plan, state: State, grant: Grant | None) -> list[Move]:
+    """The moves from `state` to where an operator is asked, if all goes well.
+
+    What the last move left undone comes first, as a move to the same stage.
+    """
+    moves: list[Move] = []
+    if state.pending:
+        moves.append(Move(state.stage, state.pending, "the last move was not finished", state.direction))
+        state = _finished(state)
+    for _ in range(MOVES_MAX):
+        decision = advance(plan, state, _calm(plan, state, grant))
+        if isinstance(decision, Wait | CarryOn):
+            break
+        moves.append(decision)
+        state = _finished(_moved(state, decision))
+        if state.stage in ENDED:
+            break
+    return moves
+
+
+def _moved(state: State, move: Move) -> State:
+    return replace(state, stage=move.stage, direction=move.direction, pending=move.actions)
+
+
+def _finished(state: State) -> State:
+    compared = any(isinstance(action, CompareSites | VerifyDelta) for action in state.pending)
+    closed = any(isinstance(action, CloseSite) for action in state.pending)
+    return replace(
+        state,
+        pending=(),
+        clean=True if compared else state.clean,
+        end=SOMEWHERE if closed else state.end,
+    )
+
+
+def _calm(plan: Plan, state: State, grant: Grant | None) -> Observation:
+    """Both sites answer, nothing differs, nobody is late."""
+    facts = SiteFacts(fence=Fence(state=FenceState.OPEN, epoch=1, lease_live=True), end=SOMEWHERE)
+    return Observation(
+        grant=_calm_grant(plan, state, grant),
+        source=facts,
+        target=facts,
+        lag_seconds=0.0,
+        drained=True,
+        drain_overdue=False,
+        takes_writes=True,
+    )
+
+
+def _calm_grant(plan: Plan, state: State, grant: Grant | None) -> Grant:
+    """As the register will read when this stage was reached."""
+    serving = plan.source
+    if state.stage in (Stage.SOAK, Stage.COMPLETE):
+        serving = plan.target
+    if state.stage is Stage.DRAIN:
+        serving = plan.leaving(state.direction)
+    if state.stage is Stage.CUT_OVER:
+        serving = plan.arriving(state.direction)
+    base = grant or Grant(
+        migration="",
+        revision=0,
+        nonce="",
+        term=0,
+        epoch=1,
+        serving=serving,
+        lease_holder=serving,
+        lease_seconds=plan.lease.seconds,
+        lease_count=1,
+        eligible=(),
+    )
+    stands = Drain(leaving=serving, seconds=plan.gates.drain_seconds, term=0, entry=0)
+    return replace(
+        base,
+        serving=serving,
+        lease_count=max(1, base.lease_count),
+        eligible=(plan.target,) if state.direction is Direction.FORWARD else base.eligible,
+        drain=stands if state.stage is Stage.DRAIN else None,
+    )

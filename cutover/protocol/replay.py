@@ -1,0 +1,101 @@
+"""What the journal says, as one value: whoever resumes reads it and decides anew."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from cutover.errors import Refused
+from cutover.model.action import Action, CloseSite, CompareSites, GiveUpDrain, VerifyDelta, action_from_json
+from cutover.model.journal import SCHEMA, Entry, Intent, Kind
+from cutover.model.position import Position
+from cutover.model.stage import Direction, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Where a migration stands."""
+
+    stage: Stage = Stage.PREFLIGHT
+    direction: Direction = Direction.FORWARD
+    term: int = 0  #: newest coordinator that has written
+    next_n: int = 0
+    move_n: int = 0  #: entry of the last move: what its actions carry
+    pending: tuple[Action, ...] = ()  #: actions of the last move that are not known to be done
+    end: Position | None = None  #: end of the closed site's log
+    clean: bool | None = None  #: how the last compare ended; None: none since it was asked for
+    drains: int = 0  #: given up in a row
+    paused: bool = False
+    approved: bool = False
+    wanted: Intent | None = None  #: roll back or complete
+
+
+def replay(entries: Iterable[Entry], state: State | None = None) -> State:
+    """Fold entries into the state, from the start or on top of an earlier state."""
+    state = state or State()
+    for entry in entries:
+        state = _after(state, entry)
+    return state
+
+
+def _after(state: State, entry: Entry) -> State:
+    if entry.n != state.next_n:
+        raise Refused(f"journal entry {entry.n} follows entry {state.next_n - 1}: entries are missing")
+    if entry.schema > SCHEMA:
+        raise Refused(
+            f"journal entry {entry.n} has schema {entry.schema}, this version reads up to {SCHEMA}: "
+            f"carry on with the newer version of cutover that wrote it"
+        )
+    state = replace(state, next_n=entry.n + 1, term=max(state.term, entry.term))
+    match entry.kind:
+        case Kind.PLAN:
+            return state
+        case Kind.MOVE:
+            return _after_move(state, entry)
+        case Kind.DONE:
+            return _after_done(state, entry)
+        case Kind.APPROVAL:
+            return replace(state, approved=True)
+        case Kind.INTENT:
+            return _after_intent(state, Intent(str(entry.facts["intent"])))
+
+
+def _after_move(state: State, entry: Entry) -> State:
+    stage, direction = Stage(entry.stage), Direction(entry.direction)
+    actions = tuple(action_from_json(action) for action in entry.actions)
+    gave_up = any(isinstance(action, GiveUpDrain) for action in actions)
+    arrived = state.stage is Stage.CUT_OVER and stage is not Stage.CUT_OVER and not gave_up
+    return replace(
+        state,
+        stage=stage,
+        direction=direction,
+        move_n=entry.n,
+        pending=actions,
+        drains=0 if arrived else state.drains + int(gave_up),
+        end=state.end if stage is Stage.CUT_OVER else None,
+        wanted=None if stage in (Stage.ROLLED_BACK, Stage.COMPLETE) else state.wanted,
+    )
+
+
+def _after_done(state: State, entry: Entry) -> State:
+    done = action_from_json(entry.actions[0])
+    state = replace(state, pending=tuple(action for action in state.pending if action != done))
+    match done:
+        case CloseSite():
+            return replace(state, end=Position.parse(str(entry.facts["end"])))
+        case CompareSites() | VerifyDelta():
+            return replace(state, clean=bool(entry.facts["clean"]))
+        case _:
+            return state
+
+
+def _after_intent(state: State, intent: Intent) -> State:
+    match intent:
+        case Intent.PAUSE:
+            return replace(state, paused=True)
+        case Intent.RESUME:
+            return replace(state, paused=False, drains=0)
+        case Intent.VERIFY:
+            return replace(state, clean=None)
+        case Intent.ROLL_BACK | Intent.COMPLETE:
+            return replace(state, wanted=intent, paused=False)
+        case Intent.RELEASE_BRAKE:
+            return state
