@@ -7,7 +7,7 @@ and every site.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cutover.engine.act import Executor
 from cutover.engine.journalling import begin, done_entry, move_entry
@@ -47,7 +47,7 @@ class Coordinator:
     parts: Parts
     report: Callable[[Progress], None] = lambda _: None
     on_entry: Callable[[Entry], None] = lambda _: None
-    _state: State = State()
+    _state: State = field(default_factory=State)
     _term: int = 0
 
     async def run(self, *, until: Stage | None = None) -> Stage:

@@ -1,5 +1,7 @@
 """The journal as the engine uses it: start a migration, read where it stands, write what comes next."""
 
+from contextlib import suppress
+
 from cutover.engine.parts import Parts
 from cutover.errors import BadInput, Refused, Superseded
 from cutover.model.action import Action, action_to_json
@@ -11,7 +13,7 @@ from cutover.protocol.moves import Move
 from cutover.protocol.replay import State, replay
 
 ATTEMPTS = 20
-"""Appends of an operator's intent before giving up: the rival is a coordinator that writes a few entries a second."""
+"""Appends of an operator's intent before giving up: its rival, a coordinator, writes a few entries a second."""
 
 
 async def state_of(parts: Parts) -> State | None:
@@ -48,12 +50,10 @@ async def begin(parts: Parts) -> State:
     plan, digest = parts.plan, plan_digest(parts.plan)
     if await parts.journal.read() == []:
         await _create_register(parts, digest)
-        facts = {"plan": plan_to_json(plan), "digest": digest}
+        facts: dict[str, object] = {"plan": plan_to_json(plan), "digest": digest}
         first = Entry(n=0, term=0, kind=Kind.PLAN, nonce=parts.nonce(), facts=facts, at=parts.clock.stamp())
-        try:
+        with suppress(Superseded):
             await parts.journal.append(first)
-        except Superseded:
-            pass
     state = await state_of(parts)
     if state is None:
         raise Refused(

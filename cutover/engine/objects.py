@@ -15,7 +15,8 @@ async def copy_object(source: ObjectStore, target: ObjectStore, name: ObjectName
     try:
         async with source.fetch(name.key, bucket=name.bucket) as body:
             if name.sha256 is not None and body.sha256 != name.sha256:
-                return f"the bytes of {name.key!r} at {source.site} are {body.sha256}, its row says {name.sha256}"
+                says = f"its row says {name.sha256}"
+                return f"the bytes of {name.key!r} at {source.site} are {body.sha256}, {says}"
             return await _store(target, name, body)
     except Missing:
         return f"object {name.key!r} is not in the store of {source.site}"

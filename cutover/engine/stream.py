@@ -58,6 +58,7 @@ class Stream:
     _placed: asyncio.Event = field(default_factory=asyncio.Event)
     _pending: dict[str, None] = field(default_factory=dict)  #: tables that are not here to their end
     _touched: Touched = field(default_factory=Touched)
+    _quiet: Position | None = None  #: up to here the log is known to hold nothing more for us
     _kept: float = 0.0  #: when the peer was last told what is durable here
     _supply: Supply = field(init=False)
 
@@ -135,7 +136,7 @@ class Stream:
 
     async def _step(self) -> None:
         """Take what has come, apply it, and now and then tell the peer how far that is safe."""
-        batch, quiet = await self._next()
+        batch = await self._next()
         if batch:
             await self._apply(batch)
         if batch and batch[-1].mark in self._chunks:
@@ -143,10 +144,10 @@ class Stream:
         now = self.parts.clock.monotonic()
         if now - self._kept >= CONFIRM_SECONDS:
             self._kept = now
-            await self._keep(quiet)
+            await self._keep()
 
-    async def _next(self) -> tuple[list[Transaction], Position | None]:
-        """Some transactions, the last one perhaps a mark; or how far the log is known to be quiet."""
+    async def _next(self) -> list[Transaction]:
+        """Some transactions, the last one perhaps a mark; none if nothing came for a while."""
         with suppress(TimeoutError):
             item = await asyncio.wait_for(self._queue.get(), CONFIRM_SECONDS)
             batch: list[Transaction] = []
@@ -156,15 +157,16 @@ class Stream:
                     case Failure(error):
                         raise error
                     case Quiet(position):
-                        return batch, position
+                        self._quiet = position
+                        return batch
                     case Transaction():
                         batch.append(item)
                         changes += len(item.changes)
                 full = len(batch) >= BATCH_TRANSACTIONS or changes >= BATCH_CHANGES
                 if full or item.mark is not None or self._queue.empty():
-                    return batch, None
+                    return batch
                 item = self._queue.get_nowait()
-        return [], None
+        return []
 
     async def _apply(self, batch: Sequence[Transaction]) -> None:
         """Apply in order what is not in yet; what a person must see first stops the line."""
@@ -217,6 +219,8 @@ class Stream:
 
     async def _place(self, chunk: Chunk, mark: Transaction) -> None:
         """Write a chunk where its mark stands, except for rows that the stream has brought since."""
+        if self._touched.emptied_since(chunk.table, chunk.snapshot):
+            raise Refused(f"{chunk.table} was emptied while it was read: its copy begins anew")
         self._touched.saw(chunk.snapshot)
         aside = []
         for owner in chunk.owners:
@@ -235,8 +239,9 @@ class Stream:
             self._pending.pop(chunk.table, None)
         self._placed.set()
 
-    async def _keep(self, quiet: Position | None) -> None:
+    async def _keep(self) -> None:
         """Record a quiet log, and let the peer forget what is durable here."""
+        quiet = self._quiet
         if quiet is not None and not (self.applied is not None and self.applied.reaches(quiet)):
             await self._applier.passed(quiet, guard=self.following.guard)
             self.applied = quiet

@@ -55,8 +55,13 @@ class Supply:
         try:
             return await asyncio.shield(self._under_way[name])
         finally:
-            if name in self._under_way and self._under_way[name].done():
-                del self._under_way[name]
+            self._forget_if_over(name)
+
+    def _forget_if_over(self, name: ObjectName) -> None:
+        """What failed may be tried again."""
+        task = self._under_way.get(name)
+        if task is not None and task.done():
+            del self._under_way[name]
 
     async def close(self) -> None:
         """End what is under way, and wait until it has ended."""
@@ -75,6 +80,7 @@ class Supply:
         if isinstance(copied, str):
             return copied
         self._here[name] = None
+        self._under_way.pop(name, None)
         while len(self._here) > REMEMBERED:
             self._here.popitem(last=False)
         return None

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cutover.model.change import Key, Transaction
+from cutover.model.change import Key, Transaction, Truncate
 from cutover.model.position import Position, Snapshot
 from cutover.protocol.copying import keys_touched
 
@@ -22,12 +22,20 @@ class Touched:
     _xids: dict[str, dict[Key, int]] = field(default_factory=dict)
     _unseen: deque[tuple[Position, int]] = field(default_factory=deque)
     _visible: Position | None = None
+    _emptied: dict[str, int] = field(default_factory=dict)
 
     def note(self, transaction: Transaction) -> None:
         """Remember what a transaction touched."""
         for table, key in keys_touched(transaction):
             self._xids.setdefault(table, {})[key] = transaction.xid
+        for change in transaction.changes:
+            if isinstance(change, Truncate):
+                self._emptied |= dict.fromkeys(change.tables, transaction.xid)
         self._unseen.append((transaction.position, transaction.xid))
+
+    def emptied_since(self, table: str, snapshot: Snapshot) -> bool:
+        """Whether a chunk of this table, read in `snapshot`, holds rows that a truncate removed."""
+        return table in self._emptied and not snapshot.sees(self._emptied[table])
 
     def of(self, table: str) -> Iterable[tuple[Key, int]]:
         """Keys of one table, with the transaction that touched each last."""
