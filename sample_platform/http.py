@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -37,6 +38,23 @@ Handler = Callable[[Platform, Request], Awaitable[Answer[Any]]]
 
 REQUEST_BYTES_MAX = 1 << 20
 """Longest JSON request."""
+
+
+class _AnyText(Convertor[str]):
+    """The rest of an address, whatever it holds: slashes and line ends too."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """As it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_url_convertor("text", _AnyText())
 
 _STATUS: dict[type[PlatformError], int] = {
     BadInput: 400,
@@ -90,7 +108,7 @@ def application(platform: Platform, *, spool: Path | None = None) -> Starlette:
             route("/posts", "PUT", upload),
             route("/posts", "GET", _list),
             route("/ledger", "POST", _earn),
-            route("/feed/{user:path}", "GET", _feed),
+            route("/feed/{user:text}", "GET", _feed),
             route("/login", "POST", _log_in),
             route("/session", "GET", _session),
             route("/queue", "GET", _queue),

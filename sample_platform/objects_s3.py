@@ -56,8 +56,9 @@ class S3Objects:
 
     def __init__(self, store: Store) -> None:
         self._bucket = store.bucket
-        self._quick = _client(store, QUICK_S)
-        self._patient = _client(store, PATIENT_S)
+        session = _session(store)
+        self._quick = _client(session, store.endpoint, QUICK_S)
+        self._patient = _client(session, store.endpoint, PATIENT_S)
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="platform-s3")
 
     async def close(self) -> None:
@@ -158,7 +159,15 @@ class _S3Download:
         self.stream.close()
 
 
-def _client(store: Store, read_s: int) -> Any:
+def _session(store: Store) -> Any:
+    return boto3.session.Session(
+        aws_access_key_id=store.access_key,
+        aws_secret_access_key=store.secret_key,
+        region_name=store.region,
+    )
+
+
+def _client(session: Any, endpoint: str, read_s: int) -> Any:
     config = Config(
         connect_timeout=CONNECT_S,
         read_timeout=read_s,
@@ -168,12 +177,7 @@ def _client(store: Store, read_s: int) -> Any:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"},
     )
-    session = boto3.session.Session(
-        aws_access_key_id=store.access_key,
-        aws_secret_access_key=store.secret_key,
-        region_name=store.region,
-    )
-    return session.client("s3", endpoint_url=store.endpoint, config=config)
+    return session.client("s3", endpoint_url=endpoint, config=config)
 
 
 def _status(error: ClientError) -> int:

@@ -5,9 +5,14 @@ from itertools import count
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
-from resilience_tests.contract.platform.servers import Server, throwaway_server
+from resilience_tests.contract.platform.servers import (
+    S3_KEY,
+    S3_SECRET,
+    Server,
+    throwaway_s3,
+    throwaway_server,
+)
 from resilience_tests.contract.platform.world import MemoryWorld, RealWorld, World
 from sample_platform.database import Address, Database
 from sample_platform.memory import MemoryObjects, MemoryRecords
@@ -34,13 +39,10 @@ def fresh_database(server: Server) -> Iterator[Address]:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server."""
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with throwaway_s3(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
@@ -50,14 +52,14 @@ def bucket(s3_endpoint: str) -> Store:
         endpoint=s3_endpoint,
         bucket=f"bucket-{next(_NUMBERS)}",
         region="us-east-1",
-        access_key="test",
-        secret_key="test",
+        access_key=S3_KEY,
+        secret_key=S3_SECRET,
     )
     client = boto3.client(
         "s3",
         endpoint_url=s3_endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        aws_access_key_id=S3_KEY,
+        aws_secret_access_key=S3_SECRET,
         region_name="us-east-1",
     )
     client.create_bucket(Bucket=store.bucket)

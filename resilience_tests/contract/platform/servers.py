@@ -1,5 +1,7 @@
 """A throwaway PostgreSQL and the fake of the engine's two functions."""
 
+import asyncio
+import json
 import os
 import pwd
 import shutil
@@ -7,8 +9,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +19,14 @@ from typing import IO
 
 import psycopg
 
+from infra.s3_server.service import serve
 from sample_platform.database import Address
 from sample_platform.postgres import SCHEMA
 
 READY = "database system is ready to accept connections"
 USER = "platform"
+S3_KEY = "platform-key"
+S3_SECRET = "platform-secret"
 
 ENGINE = """
 create schema cutover;
@@ -129,6 +135,38 @@ def throwaway_server() -> Iterator[Server]:
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def throwaway_s3(folder: Path) -> Iterator[str]:
+    """The embedded S3 server in a thread; gives its address."""
+    keys = folder / "keys.json"
+    keys.write_text(json.dumps({S3_KEY: S3_SECRET}))
+    port = free_port()
+    settings: dict[str, object] = {
+        "folder": str(folder / "data"),
+        "host": "127.0.0.1",
+        "port": port,
+        "credentials": str(keys),
+        "region": "us-east-1",
+    }
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+    task = loop.create_task(serve(settings, ready.set))
+    thread = threading.Thread(target=_run_until_cancelled, args=(loop, task))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+
+
+def _run_until_cancelled(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    with suppress(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
 
 
 def free_port() -> int:
