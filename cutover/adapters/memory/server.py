@@ -1,0 +1,201 @@
+"""A site's database in memory, dangerous in the ways that the real one is.
+
+A transaction has four moments, with a pause between any two of them: its fence
+is checked, it is committed (in the log), it becomes visible to readers, and it
+is acknowledged. So a reader of the log can know of a row that a reader of the
+table does not see yet, and a fence that is closed must wait for writers that
+have passed it.
+
+`reach` is awaited before and after each effect: a simulator delays there,
+lets others run, or raises SiteUnreachable before and Inconclusive after it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from cutover.errors import Refused, StaleTerm
+from cutover.model.action import Guard
+from cutover.model.change import Change, Delete, Insert, Key, Row, Transaction, Truncate, Update
+from cutover.model.observation import Copying, Fence, FenceState, Following, SiteFacts
+from cutover.model.plan import Plan
+from cutover.model.position import Position, Snapshot
+
+Reach = Callable[[], Awaitable[None]]
+Clock = Callable[[], float]
+
+
+class Fenced(Refused):
+    """The fence refused a write, as SQLSTATE 25006 does."""
+
+    def __init__(self, site: str, epoch: int) -> None:
+        super().__init__(f"site {site!r} does not accept writes (epoch {epoch})")
+        self.epoch = epoch
+
+
+@dataclass(slots=True)
+class Stored:
+    """A row's newest version that a reader can be shown; None: deleted."""
+
+    offset: int
+    row: Row | None
+
+
+@dataclass(slots=True)
+class MemoryServer:
+    """One database server's memory: what its adapters share."""
+
+    site: str
+    plan: Plan
+    clock: Clock
+    reach: Reach
+    boot: int = 1  #: rises when the server is started again
+    tables: dict[str, dict[Key, Row]] = field(default_factory=dict)  #: with all that is committed
+    visible: dict[str, "OrderedDict[Key, Stored]"] = field(default_factory=dict)  #: what readers see
+    log: list[Transaction] = field(default_factory=list)
+    committing: dict[int, None] = field(default_factory=dict)  #: in the log, and not visible yet
+    writers: int = 0  #: transactions that hold the fence
+    xid: int = 100
+    sequence: dict[str, int] = field(default_factory=dict)
+    prepared: bool = False
+    opened: bool = False
+    epoch: int = 0
+    lease_until: float = 0.0
+    lease_boot: int = 0
+    guard: Guard = field(default_factory=lambda: Guard(0, 0))
+    slot: int | None = None  #: the peer may read from this offset on
+    told: Following | None = None
+    applied: Position | None = None
+    copying: dict[str, Copying] = field(default_factory=dict)
+    rows_copied: int = 0
+    aside: dict[tuple[str, Key], str] = field(default_factory=dict)
+    watching: bool = False
+    touched: dict[tuple[str, Key], int] = field(default_factory=dict)
+    touches: int = 0
+    heard: dict[Callable[[], None], None] = field(default_factory=dict)  #: readers of the log that wait
+
+    def __post_init__(self) -> None:
+        for table in self.plan.tables:
+            self.tables[table.qualified] = {}
+            self.visible[table.qualified] = OrderedDict()
+
+    def position(self, offset: int) -> Position:
+        """A place in this server's log."""
+        return Position(f"memory-{self.site}", 1, offset)
+
+    @property
+    def end(self) -> Position:
+        """The end of the log."""
+        return self.position(len(self.log))
+
+    def fence(self) -> Fence:
+        """The fence as it stands now: no snapshot hides it."""
+        if not self.prepared:
+            return Fence(state=FenceState.ABSENT)
+        state = FenceState.OPEN if self.opened else FenceState.CLOSED
+        return Fence(state=state, epoch=self.epoch, lease_live=self.lease_live(), guard=self.guard)
+
+    def lease_live(self) -> bool:
+        """Whether the site may still write; before it is managed no lease is asked for."""
+        if self.epoch == 0:
+            return True
+        return self.lease_boot == self.boot and self.clock() < self.lease_until
+
+    def accepts_writes(self) -> bool:
+        """What the fence answers to a writer."""
+        return not self.prepared or (self.opened and self.lease_live())
+
+    def pass_guard(self, guard: Guard) -> None:
+        """Refuse an effect that is older than one that was seen; remember a newer one."""
+        if guard.older_than(self.guard):
+            seen = (self.guard.term, self.guard.entry)
+            raise StaleTerm(site=self.site, carried=(guard.term, guard.entry), seen=seen)
+        self.guard = guard
+
+    def snapshot(self) -> Snapshot:
+        """Which transactions a reader sees now."""
+        running = frozenset(self.committing)
+        return Snapshot(min(running, default=self.xid + 1), self.xid + 1, running)
+
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        request: str | None,
+        foreign: bool = False,
+        mark: str | None = None,
+    ) -> Transaction:
+        """Put a transaction into the log; readers do not see it yet."""
+        self.xid += 1
+        position = self.position(len(self.log) + 1)
+        transaction = Transaction(
+            xid=self.xid,
+            position=position,
+            changes=tuple(changes),
+            request=request,
+            foreign=foreign,
+            mark=mark,
+        )
+        self.log.append(transaction)
+        self.committing[self.xid] = None
+        for change in changes:
+            self._commit_change(change)
+        return transaction
+
+    def _commit_change(self, change: Change) -> None:
+        match change:
+            case Insert(table, key, row):
+                self.tables[table][key] = dict(row)
+            case Update(table, key, row, old_key):
+                self.tables[table].pop(old_key if old_key is not None else key, None)
+                self.tables[table][key] = dict(row)
+            case Delete(table, key):
+                self.tables[table].pop(key, None)
+            case Truncate(tables):
+                for table in tables:
+                    self.tables[table].clear()
+
+    def show(self, transaction: Transaction) -> None:
+        """Let readers see it. Two transactions may become visible in another order than they were logged."""
+        offset = transaction.position.offset
+        for change in transaction.changes:
+            match change:
+                case Insert(table, key, row):
+                    self._show_row(table, key, row, offset)
+                case Update(table, key, row, old_key):
+                    if old_key is not None:
+                        self._show_row(table, old_key, None, offset)
+                    self._show_row(table, key, row, offset)
+                case Delete(table, key):
+                    self._show_row(table, key, None, offset)
+                case Truncate(tables):
+                    for table in tables:
+                        for key in list(self.visible[table]):
+                            self._show_row(table, key, None, offset)
+        self.committing.pop(transaction.xid, None)
+        for wake in list(self.heard):
+            wake()
+
+    def _show_row(self, table: str, key: Key, row: Row | None, offset: int) -> None:
+        stored = self.visible[table].get(key)
+        if stored is None or stored.offset <= offset:
+            self.visible[table][key] = Stored(offset, None if row is None else dict(row))
+
+    def rows(self, table: str) -> dict[Key, Row]:
+        """What a reader sees of a table."""
+        return {key: stored.row for key, stored in self.visible[table].items() if stored.row is not None}
+
+    def facts(self) -> SiteFacts:
+        """As `look` answers."""
+        return SiteFacts(
+            fence=self.fence(),
+            end=self.end,
+            applied=self.applied,
+            following=self.told is not None,
+            tables_pending=sum(not table.done for table in self.copying.values()),
+            rows_copied=self.rows_copied,
+            set_aside=len(self.aside),
+            touched=len(self.touched),
+            brake=self.told.braked if self.told else None,
+            slot=self.slot is not None,
+        )

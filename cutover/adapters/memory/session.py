@@ -1,0 +1,92 @@
+"""What a user's own connection does to a memory database: transactions with all their moments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cutover.adapters.memory.server import Fenced, MemoryServer
+from cutover.model.change import Change, Delete, Insert, Key, Row, Update
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Work:
+    """One transaction: it reads what is committed, as if it held every row's lock."""
+
+    server: MemoryServer
+    changes: list[Change] = field(default_factory=list)
+
+    def get(self, table: str, key: Key) -> Row | None:
+        """A row as it is, with this transaction's own changes."""
+        for change in reversed(self.changes):
+            if isinstance(change, Insert | Update) and (change.table, change.key) == (table, key):
+                return dict(change.row)
+            if isinstance(change, Delete) and (change.table, change.key) == (table, key):
+                return None
+        row = self.server.tables[table].get(key)
+        return None if row is None else dict(row)
+
+    def find(self, table: str, column: str, value: str) -> list[tuple[Key, Row]]:
+        """Rows with that value, for what a unique index or a foreign key answers."""
+        rows = self.server.tables[table].items()
+        return [(key, dict(row)) for key, row in rows if row.get(column) == value]
+
+    def insert(self, table: str, key: Key, row: Row) -> None:
+        """Add a row."""
+        self.changes.append(Insert(table, key, row))
+
+    def update(self, table: str, key: Key, row: Row) -> None:
+        """Write a whole row anew."""
+        self.changes.append(Update(table, key, row))
+
+    def delete(self, table: str, key: Key) -> None:
+        """Remove a row."""
+        self.changes.append(Delete(table, key))
+
+    def next_value(self, sequence: str) -> int:
+        """The next number of a sequence; not given back when the transaction fails."""
+        self.server.sequence[sequence] = self.server.sequence.get(sequence, 0) + 1
+        return self.server.sequence[sequence]
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySession:
+    """A connection of the user's platform."""
+
+    server: MemoryServer
+
+    async def write(self, request: str, body: Callable[[Work], Answer]) -> Answer:
+        """Run one transaction; raises Fenced when the fence refuses it.
+
+        The fence is held from its check until readers see the transaction, as
+        a writer in PostgreSQL holds its advisory lock.
+        """
+        server = self.server
+        await server.reach()
+        server.writers += 1
+        try:
+            if not server.accepts_writes():
+                raise Fenced(server.site, server.epoch)
+            await server.reach()
+            work = Work(server)
+            answer = body(work)
+            if work.changes:
+                transaction = server.commit(work.changes, request=request)
+                await server.reach()
+                server.show(transaction)
+        finally:
+            server.writers -= 1
+        await server.reach()
+        return answer
+
+    async def read(self, body: Callable[[MemoryServer], Answer]) -> Answer:
+        """Read what is visible, in one moment."""
+        await self.server.reach()
+        answer = body(self.server)
+        await self.server.reach()
+        return answer
+
+    async def serving_epoch(self) -> int | None:
+        """The epoch under which this site accepts writes now; None when it does not."""
+        return await self.read(lambda server: server.epoch if server.accepts_writes() else None)
