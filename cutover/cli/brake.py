@@ -1,0 +1,38 @@
+"""`cutover brake`: what stopped a worker, and letting it go on."""
+
+from pathlib import Path
+
+from cutover.cli.answer import Answer
+from cutover.cli.options import PlanOption, StackOption
+from cutover.model.journal import Intent
+
+
+def status(*, plan: PlanOption = None, stack: StackOption = None) -> Answer:
+    """Say whether the brake of a site is on, and which transaction put it on."""
+    import asyncio
+
+    return asyncio.run(_status(plan, stack))
+
+
+def release(*, plan: PlanOption = None, stack: StackOption = None) -> Answer:
+    """Let a stopped worker apply what it stopped at, after you have looked at it."""
+    from cutover.cli.migration import send
+
+    return send(plan, stack, Intent.RELEASE_BRAKE, "asked to release the brake")
+
+
+async def _status(plan: Path | None, stack: str | None) -> Answer:
+    from cutover.cli.migration import chosen
+    from cutover.engine.observe import look_at_both
+
+    async with chosen(plan, stack) as migration:
+        looks = await look_at_both(migration.parts)
+        brakes = {site: facts.brake if facts else None for site, facts in looks.items()}
+        unseen = [site for site, facts in looks.items() if facts is None]
+        on = [f"{site}: {why}" for site, why in brakes.items() if why]
+        silent = [f"{site}: unknown, it does not answer" for site in unseen]
+        return Answer(
+            text="\n".join(on + silent) or "no brake is on",
+            next_steps=(migration.selection.command("brake release"),) if on else (),
+            details={"brakes": brakes, "unknown": unseen},
+        )

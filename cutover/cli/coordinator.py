@@ -1,0 +1,67 @@
+"""`cutover coordinator`: carries a migration on whenever the journal asks for something."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutover.cli.answer import Answer
+from cutover.cli.options import OutputsOption, PlanOption
+
+if TYPE_CHECKING:
+    from cutover.engine.parts import Parts
+
+OPERATOR = "operator"
+"""The place that a coordinator runs at: none of the sites."""
+
+LOOK_SECONDS = 0.5
+"""Pause between two looks at the journal while the migration rests."""
+
+
+async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
+    """Coordinate until the migration has ended, or another coordinator has taken over (StaleTerm)."""
+    from cutover.cli.service import Settings, joined
+
+    read = Settings.read(settings)
+    ready()
+    async with joined(read) as parts:
+        await coordinate(parts)
+
+
+async def coordinate(parts: "Parts") -> None:
+    """Run to where the migration rests, and again whenever an operator has written something."""
+    from cutover.cli.migration import Teller
+    from cutover.engine.coordinator import Coordinator
+    from cutover.protocol.advance import ENDED
+
+    teller = Teller()
+    while await Coordinator(parts, report=teller.tell).run() not in ENDED:
+        await _news(parts)
+
+
+async def _news(parts: "Parts") -> None:
+    """Return once somebody wants something, or has written anything else."""
+    from contextlib import suppress
+
+    from cutover.engine.journalling import state_of
+    from cutover.errors import Inconclusive, SiteUnreachable
+
+    resting = None
+    while True:
+        with suppress(SiteUnreachable, Inconclusive):
+            seen = await state_of(parts)
+            resting = resting or seen
+            if seen != resting or (seen and seen.wanted):
+                return
+        await parts.clock.sleep(LOOK_SECONDS)
+
+
+def coordinator(*, outputs: OutputsOption, plan: PlanOption = None) -> Answer:
+    """Run a coordinator until the migration has ended. `cutover run` is one, too.
+
+    Two at once are harmless: the later one takes over. Without a plan it waits
+    until a migration has begun (`cutover run --detach`), and works on that.
+    """
+    from cutover.cli.service import run_unforked
+
+    given: dict[str, Path | str | None] = {"site": OPERATOR, "outputs": outputs, "plan": plan}
+    return run_unforked(serve, given, "coordinator")

@@ -1,0 +1,33 @@
+"""`cutover plan check`: what is wrong with a plan, before anything is changed."""
+
+from cutover.cli.answer import Answer, answer_to
+from cutover.cli.options import PlanArgument, StackOption
+
+
+def check(plan: PlanArgument, *, stack: StackOption = None) -> Answer:
+    """Check a plan file, and whether both sites can carry it. Changes nothing.
+
+    The file is checked first, every mistake with its line; then both databases
+    and both stores are asked for everything that would stop the migration.
+    """
+    import asyncio
+
+    from cutover.cli.plan_file import read_plan
+
+    read_plan(plan)
+    return asyncio.run(_check(plan, stack))
+
+
+async def _check(plan: PlanArgument, stack: StackOption) -> Answer:
+    from cutover.cli.migration import chosen
+    from cutover.errors import NotReady
+
+    async with chosen(plan, stack) as migration:
+        found = await migration.parts.preflight()
+        if found:
+            return answer_to(NotReady(found))
+        tables = len(migration.parts.plan.tables)
+        return Answer(
+            text=f"{plan}: {tables} table(s), and both sites can carry it",
+            next_steps=(f"cutover run {plan}",),
+        )

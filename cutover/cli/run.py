@@ -1,0 +1,94 @@
+"""`cutover run`: begin a migration, or carry it on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cutover.cli.answer import Answer
+from cutover.cli.options import DetachOption, PlanArgument, StackOption
+from cutover.model.stage import Stage
+
+GOALS = (
+    Stage.PREFLIGHT,
+    Stage.BACKFILL,
+    Stage.CATCH_UP,
+    Stage.VERIFY,
+    Stage.DRAIN,
+    Stage.CUT_OVER,
+    Stage.SOAK,
+)
+
+
+def read_stage(word: str) -> Stage:
+    """A stage as it is written on the command line."""
+    by_word = {stage.value.replace("_", "-"): stage for stage in GOALS}
+    stage = by_word.get(word.replace("_", "-"))
+    if stage is None:
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(by_word)}")
+    return stage
+
+
+UntilOption = Annotated[
+    Stage | None,
+    typer.Option(
+        parser=read_stage,
+        metavar="STAGE",
+        help=f"Stop when this stage is reached: {', '.join(s.value.replace('_', '-') for s in GOALS)}.",
+        show_default=False,
+    ),
+]
+
+
+def run(
+    plan: PlanArgument,
+    *,
+    stack: StackOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done from here, and change nothing.")
+    ] = False,
+    until: UntilOption = None,
+    detach: DetachOption = False,
+) -> Answer:
+    """Carry out a plan from wherever its journal says it stopped, up to soak.
+
+    Safe to run again after any crash. At soak the target serves and its changes
+    flow back to the source; `complete` and `roll-back` go on from there.
+    """
+    import asyncio
+
+    if dry_run:
+        return asyncio.run(_preview(plan, stack))
+    return asyncio.run(_run(plan, stack, until, detach=detach))
+
+
+async def _preview(plan: Path, stack: str | None) -> Answer:
+    from cutover.cli.migration import as_details, chosen, describe
+    from cutover.engine.journalling import state_of
+
+    async with chosen(plan, stack) as migration:
+        state = await state_of(migration.parts)
+        moves = await migration.moves()
+        return Answer(
+            stage=state.stage if state else Stage.PREFLIGHT,
+            text=f"From here `cutover run` would do:\n{describe(moves)}",
+            next_steps=(f"cutover run {plan}",),
+            details=as_details(moves),
+        )
+
+
+async def _run(plan: Path, stack: str | None, until: Stage | None, *, detach: bool) -> Answer:
+    from cutover.cli.migration import chosen
+    from cutover.cli.selection import remember
+    from cutover.engine.journalling import begin
+
+    async with chosen(plan, stack) as migration:
+        remember(migration.selection)
+        if not detach:
+            return await migration.drive(until)
+        state = await begin(migration.parts)
+        return Answer(
+            stage=state.stage,
+            text=f"{migration.parts.plan.name} has begun; a running coordinator carries it on",
+            next_steps=(migration.selection.command("status --watch"),),
+        )
