@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import AsyncConnection
 
-from cutover.errors import BadInput, Inconclusive, Refused, SiteUnreachable
+from cutover.errors import BadInput, Inconclusive, Refused, SiteUnreachable, StaleTerm
 from cutover.model.secret import Secret
 
 CONNECT_SECONDS = 5.0
@@ -48,7 +48,7 @@ async def connect(
         connect_timeout=max(2, round(timeout)),
         application_name="cutover",
         autocommit=True,
-        options=f"-c statement_timeout={round(timeout * 1000)} -c synchronous_commit=on",
+        options=f"{_SETTINGS} -c statement_timeout={round(timeout * 1000)}",
     )
     try:
         async with asyncio.timeout(timeout):
@@ -57,6 +57,13 @@ async def connect(
         raise SiteUnreachable(site, f"PostgreSQL at {address} did not answer in {timeout:g} s") from None
     except psycopg.OperationalError as error:
         raise _not_let_in(address, site, str(error)) from None
+
+
+_SETTINGS = (
+    "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed"
+    " -c default_transaction_read_only=off -c search_path=pg_catalog,pg_temp"
+)
+"""What we rest on, whatever a database or a role has as its default."""
 
 
 def _not_let_in(address: PostgresAddress, site: str, text: str) -> Exception:
@@ -85,6 +92,9 @@ def errors(site: str, *, effect: bool) -> Iterator[None]:
 def meaning(error: psycopg.Error, site: str, *, effect: bool) -> Exception:
     """The error of ours that tells the caller what is safe to do after this one."""
     why = " ".join(str(error).split()) or type(error).__name__
+    if error.sqlstate == "CT001":
+        numbers = [int(number) for number in (error.diag.message_detail or "").split()]
+        return StaleTerm(site=site, carried=(numbers[0], numbers[1]), seen=(numbers[2], numbers[3]))
     if error.sqlstate is None or error.sqlstate in _CUT_SHORT:
         if effect:
             return Inconclusive(f"site {site!r}: no answer to an action, which may have happened: {why}")

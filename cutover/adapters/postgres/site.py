@@ -1,0 +1,216 @@
+"""One site's PostgreSQL database, as the coordinator and the agent use it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import LiteralString
+
+from psycopg import errors
+from psycopg.sql import SQL
+
+from cutover.adapters.postgres import fetch, names
+from cutover.adapters.postgres.closing import close_fence
+from cutover.adapters.postgres.connect import CONNECT_SECONDS, Connections, PostgresAddress
+from cutover.adapters.postgres.facts import FenceRow, LookRow
+from cutover.adapters.postgres.install import Installation
+from cutover.adapters.postgres.slots import GUARD, drop_slot, make_slot
+from cutover.adapters.postgres.statements import look, statement
+from cutover.errors import Refused
+from cutover.model.action import Guard
+from cutover.model.change import Key
+from cutover.model.observation import Fence, FenceState, Instant, SiteFacts
+from cutover.model.plan import Plan
+from cutover.model.position import Position
+
+NOT_INSTALLED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
+
+CLOSE_SECONDS = 10.0
+SETUP_SECONDS = 60.0
+"""Bounds (s) of a whole close and of a whole installation, retries included."""
+
+MICROSECONDS = 1_000_000
+
+
+class PostgresSite:
+    """Fulfils `cutover.ports.database.SiteDatabase` for a PostgreSQL database with a plan."""
+
+    def __init__(
+        self, *, site: str, connection: PostgresAddress, plan: Plan, timeout: float = CONNECT_SECONDS
+    ) -> None:
+        self._site = site
+        self._plan = plan
+        self._slot = names.slot(connection.database)
+        self._connections = Connections(connection, site=site, timeout=timeout)
+        self._installation = Installation(site, connection.database, plan)
+        self._tables = [names.quoted(table) for table in plan.tables]
+        self._touched_read: dict[tuple[str, Key], int] = {}
+        self._looking = {
+            "slot": self._slot,
+            "trigger": names.TRIGGER,
+            "tables": [*self._tables, "cutover.probe"],
+        }
+
+    @property
+    def site(self) -> str:
+        """The site's name, for messages."""
+        return self._site
+
+    async def close_connections(self) -> None:
+        """Let go of what is kept open; the object may be used again."""
+        await self._connections.close()
+
+    async def look(self) -> SiteFacts:
+        """One consistent look; `end` is read last."""
+        async with self._connections.use(effect=False) as connection:
+            try:
+                return (await fetch.one(connection, LookRow, look(), self._looking)).facts()
+            except NOT_INSTALLED:
+                return SiteFacts(
+                    fence=Fence(state=FenceState.ABSENT), end=(await fetch.end(connection)).position()
+                )
+
+    async def fence(self) -> Fence:
+        """The fence alone, in one round trip."""
+        async with self._connections.use(effect=False) as connection:
+            try:
+                row = await fetch.one(connection, FenceRow, statement("fence_facts"), self._looking)
+                return row.fence()
+            except NOT_INSTALLED:
+                return Fence(state=FenceState.ABSENT)
+
+    async def prepare(self, *, guard: Guard) -> None:
+        """Install records, fence and publication; what is there already stays as it is.
+
+        At the plan's source the fence starts at epoch 0, open without a lease:
+        writes go on until `open` takes the site over. At the target it starts closed.
+        """
+        async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
+            await self._installation.install(connection, guard)
+
+    async def remove(self) -> None:
+        """Take out everything of ours; Refused names what holds it."""
+        async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
+            await self._installation.remove(connection)
+
+    async def instant(self) -> Instant:
+        """The server's clock, read before a renewal is sent to the witness."""
+        query = SQL("select cutover.clock() as microseconds, cutover.boot() as boot")
+        async with self._connections.use(effect=False) as connection:
+            return await fetch.one(connection, Instant, query)
+
+    async def renew_lease(self, *, epoch: int, started: Instant, seconds: float) -> None:
+        """Let the site write until `started` + `seconds`; no effect if it restarted or has another epoch."""
+        # The end of a lease need not outlive the server, so nobody waits for the disk.
+        query = SQL(
+            "begin; set local synchronous_commit = off; select cutover.renew_lease({}, {}, {}); commit"
+        )
+        async with self._connections.use(effect=True) as connection:
+            await connection.execute(query.format(epoch, _until(started, seconds), started.boot))
+
+    async def open(self, *, epoch: int, started: Instant, seconds: float, guard: Guard) -> None:
+        """Accept writes under `epoch`, with a lease. Refused when the site has seen a newer epoch."""
+        await self._effect(
+            "select cutover.open_fence(%s, %s, %s, %s, %s)",
+            [epoch, _until(started, seconds), started.boot, guard.term, guard.entry],
+        )
+
+    async def close(self, *, guard: Guard) -> Position:
+        """Refuse writes; return the end of the log, read when no writer was left."""
+        async with self._connections.use(effect=True, seconds=CLOSE_SECONDS) as connection:
+            end = await fetch.end(connection)
+            offset = await close_fence(connection, self._site, guard)
+            return Position(end.system, end.timeline, end.at(offset))
+
+    async def probe_write(self) -> bool:
+        """Write through the fenced path, and take it back; False when the fence refused it."""
+        async with self._connections.use(effect=False) as connection:
+            try:
+                async with connection.transaction(force_rollback=True):
+                    await connection.execute("update cutover.probe set n = n + 1")
+            except errors.ReadOnlySqlTransaction:
+                return False
+            return True
+
+    async def keep_log(self, *, guard: Guard) -> Position:
+        """Make the slot for the peer, if it is not there; return a position that it holds."""
+        async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
+            offset = await make_slot(connection, self._site, self._slot, guard)
+            end = await fetch.end(connection)
+            return Position(end.system, end.timeline, offset)
+
+    async def release_log(self, *, guard: Guard) -> None:
+        """Drop the slot, ending its reader first."""
+        async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
+            await drop_slot(connection, self._site, self._slot, guard)
+
+    async def follow(self, *, backfill: bool, guard: Guard) -> None:
+        """Tell the site's worker to follow the peer."""
+        tables = [table.qualified for table in self._plan.tables]
+        await self._effect(
+            "select cutover.follow_peer(%s, %s, %s, %s)", [backfill, tables, guard.term, guard.entry]
+        )
+
+    async def unfollow(self, *, guard: Guard) -> None:
+        """Tell it to stop; once this returned, no batch of the peer's can still be applied."""
+        await self._effect("select cutover.unfollow_peer(%s, %s)", [guard.term, guard.entry])
+
+    async def release_brake(self, *, guard: Guard) -> None:
+        """Let the stopped applier go on past what stopped it."""
+        await self._effect("select cutover.release_brake(%s, %s)", [guard.term, guard.entry])
+
+    async def sequences(self) -> dict[str, int]:
+        """The last value of each sequence that a planned table owns; those never used are left out."""
+        async with self._connections.use(effect=False) as connection:
+            found = await connection.execute(statement("sequences"), {"tables": self._tables})
+            return {name: value for name, value in await found.fetchall() if value is not None}
+
+    async def raise_sequences(self, values: Mapping[str, int], *, guard: Guard) -> None:
+        """Raise sequences to at least these values; none is ever lowered."""
+        parameters = {"names": list(values), "values": list(values.values())}
+        async with self._connections.use(effect=True) as connection, connection.transaction():
+            await connection.execute(GUARD, [guard.term, guard.entry])
+            missing = await fetch.texts(connection, statement("missing_sequences"), parameters)
+            if missing:
+                raise Refused(
+                    f"site {self._site!r} has no sequence {', '.join(missing)}, which the other site has: "
+                    f"give both sites the same schema, then run this again."
+                )
+            await connection.execute(statement("raise_sequences"), parameters)
+
+    async def watch_touched(self, *, guard: Guard) -> None:
+        """From now on, record each key that the applier touches."""
+        await self._effect("select cutover.watch_touched(%s, %s)", [guard.term, guard.entry])
+
+    async def touched(self, limit: int) -> dict[str, list[Key]]:
+        """Up to `limit` recorded keys of each table, oldest first."""
+        parameters = {"tables": [table.qualified for table in self._plan.tables], "limit": limit}
+        async with self._connections.use(effect=False) as connection:
+            rows = await (await connection.execute(statement("touched"), parameters)).fetchall()
+        found: dict[str, dict[Key, None]] = {}
+        for number, table, key in rows:
+            found.setdefault(table, {})[tuple(key)] = None
+            self._touched_read[table, tuple(key)] = number
+        return {table: list(keys) for table, keys in found.items()}
+
+    async def forget_touched(self, keys: Mapping[str, Sequence[Key]]) -> None:
+        """Forget keys that were compared, unless they were touched again since they were read."""
+        named = [(table, key) for table, listed in keys.items() for key in listed]
+        known = [pair for pair in named if pair in self._touched_read]
+        parameters = {
+            "tables": [table for table, _ in known],
+            "keys": [json.dumps(key) for _, key in known],
+            "ids": [self._touched_read[pair] for pair in known],
+        }
+        async with self._connections.use(effect=True) as connection:
+            await connection.execute(statement("forget_touched"), parameters)
+        for pair in known:
+            self._touched_read.pop(pair, None)
+
+    async def _effect(self, query: LiteralString, parameters: Sequence[object]) -> None:
+        """One guarded effect, whose statement is its transaction."""
+        async with self._connections.use(effect=True) as connection:
+            await connection.execute(query, parameters)
+
+
+def _until(started: Instant, seconds: float) -> int:
+    """The end of a lease (microseconds), counted from a reading of the same server's clock."""
+    return started.microseconds + round(seconds * MICROSECONDS)

@@ -1,0 +1,105 @@
+"""The slot from which the peer reads a site's log."""
+
+import asyncio
+
+from psycopg import AsyncConnection, errors
+from psycopg.sql import SQL
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from cutover.adapters.postgres import names
+from cutover.adapters.postgres.fetch import texts
+from cutover.adapters.postgres.statements import statement
+from cutover.errors import Refused
+from cutover.model.action import Guard
+
+START_SECONDS = 10.0
+"""How long a new slot may wait for the transactions that run when it is made (s)."""
+
+LOCK_SECONDS = 15.0
+"""How long to wait for another session of ours that makes or drops the slot (s)."""
+
+GUARD = SQL("select cutover.raise_guard(%s, %s)")
+LOCK = SQL("select pg_advisory_lock(%s)")
+UNLOCK = SQL("select pg_advisory_unlock(%s)")
+
+
+async def make_slot(connection: AsyncConnection, site: str, slot: str, guard: Guard) -> int:
+    """Make the slot unless it is there; return a place (bytes) that it holds.
+
+    A slot cannot be made in a transaction that wrote, so the guard is raised
+    in one of its own, and a lock keeps any other maker or dropper away until
+    the slot is there.
+    """
+    await _begin(connection, guard)
+    held = await _held_place(connection, site, slot)
+    if held is None:
+        await _create(connection, site, slot)
+        held = await _held_place(connection, site, slot)
+    await connection.execute(UNLOCK, [names.SETUP_KEY])
+    if held is None:
+        raise Refused(
+            f"site {site!r}: the slot {slot!r} was dropped while it was being made; run this again."
+        )
+    return held
+
+
+async def drop_slot(connection: AsyncConnection, site: str, slot: str, guard: Guard) -> None:
+    """Drop the slot if it is there, ending its reader first."""
+    await _begin(connection, guard)
+    await end_and_drop(connection, site, slot)
+    await connection.execute(UNLOCK, [names.SETUP_KEY])
+
+
+async def end_and_drop(connection: AsyncConnection, site: str, slot: str) -> None:
+    """End the slot's reader and drop it; a reader that comes back at once is ended again."""
+    tries = AsyncRetrying(
+        retry=retry_if_exception_type(errors.ObjectInUse),
+        stop=stop_after_attempt(10),
+        wait=wait_fixed(0.05),
+        sleep=asyncio.sleep,
+    )
+    try:
+        await tries(connection.execute, statement("drop_slot"), [slot])
+    except RetryError:
+        raise Refused(
+            f"site {site!r}: the slot {slot!r} is read again as soon as its reader is ended. "
+            f"Stop the peer's worker, then run this again."
+        ) from None
+
+
+async def _begin(connection: AsyncConnection, guard: Guard) -> None:
+    await connection.execute(SQL("set statement_timeout = {}").format(round(LOCK_SECONDS * 1000)))
+    await connection.execute(LOCK, [names.SETUP_KEY])
+    await connection.execute("reset statement_timeout")
+    await connection.execute(GUARD, [guard.term, guard.entry])
+
+
+async def _create(connection: AsyncConnection, site: str, slot: str) -> None:
+    await connection.execute(SQL("set statement_timeout = {}").format(round(START_SECONDS * 1000)))
+    try:
+        await connection.execute(SQL("select pg_create_logical_replication_slot(%s, 'pgoutput')"), [slot])
+    except errors.QueryCanceled:
+        running = await texts(connection, statement("oldest_transaction"), {})
+        raise Refused(
+            f"site {site!r}: the slot {slot!r} could not start within {START_SECONDS:g} s, for it waits for "
+            f"every transaction of the server that runs; the oldest is {'; '.join(running) or 'over now'}. "
+            f"End it or wait for it, then run this again."
+        ) from None
+    await connection.execute("reset statement_timeout")
+
+
+async def _held_place(connection: AsyncConnection, site: str, slot: str) -> int | None:
+    row = await (await connection.execute(statement("slot"), [slot])).fetchone()
+    if row is None:
+        return None
+    ours, lost, place = row
+    if not ours:
+        raise Refused(
+            f"site {site!r}: a slot {slot!r} of another database or plugin is in the way; drop or rename it."
+        )
+    if lost:
+        raise Refused(
+            f"site {site!r}: the slot {slot!r} has lost its log (max_slot_wal_keep_size), so the peer cannot "
+            f"go on from it. Give the slot up and backfill again."
+        )
+    return int(place)

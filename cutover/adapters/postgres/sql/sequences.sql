@@ -1,0 +1,8 @@
+-- The sequences that columns of these tables (quoted names) own; null: not used yet.
+select quote_ident(nspname) || '.' || quote_ident(relname) as name, pg_sequence_last_value(sequence.oid) as value
+from pg_depend join pg_class as sequence on sequence.oid = objid and relkind = 'S'
+    join pg_namespace on pg_namespace.oid = relnamespace
+where classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass
+    and deptype in ('a', 'i') and refobjsubid > 0
+    and refobjid = any (select to_regclass(name) from unnest(%(tables)s::text[]) as name)
+order by 1
