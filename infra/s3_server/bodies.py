@@ -1,8 +1,9 @@
 """Bodies of objects and parts, each in a file of its own that is never changed.
 
-A body is written beside the store, synced, renamed into place, and its
-directory is synced before the index names it. A file that the index does not
-name belongs to nobody and is swept at the next start.
+A large body is written beside the store while it comes in, synced, and renamed
+into place; a small one is written in place. Bytes and directory are synced
+before the index names a body. A file that the index does not name belongs to
+nobody and is swept at the next start.
 """
 
 import errno
@@ -11,12 +12,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 SHARD_BODIES: Final = 4096
 """Bodies in one directory: few enough to list fast, enough that one batch syncs one directory."""
+
+SYNCS_MAX: Final = 4
+"""Bodies of one batch synced at a time: the file system then shares its journal's commits."""
 
 
 def sync_directory(folder: Path) -> None:
@@ -46,7 +51,9 @@ class BodyStore:
         self._incoming_names = itertools.count()
         self._shard: Path | None = None
         self._shard_count = 0
-        self._unsynced: set[Path] = set()
+        self._unsynced_files: list[int] = []
+        self._unsynced_folders: set[Path] = set()
+        self._syncing = ThreadPoolExecutor(SYNCS_MAX, "sync")
 
     def prepare(self) -> None:
         """Make the folders, and durable that they exist."""
@@ -61,19 +68,21 @@ class BodyStore:
         """Return a fresh path for a body that is still coming in."""
         return self._incoming / str(next(self._incoming_names))
 
-    def write(self, data: bytes) -> Path:
-        """Write and sync a small body; return its path among the incoming."""
-        path = self.incoming_path()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    def write(self, data: bytes) -> str:
+        """Write a small body where it stays; return its name. `sync` makes it durable.
+
+        It needs no rename: what makes a body exist is that the index names it.
+        """
+        name = self._new_name()
+        descriptor = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             write_all(descriptor, data)
-            os.fsync(descriptor)
         except OSError:
-            path.unlink(missing_ok=True)
-            raise
-        finally:
             os.close(descriptor)
-        return path
+            self.path(name).unlink()
+            raise
+        self._unsynced_files.append(descriptor)
+        return name
 
     def place(self, incoming: Path) -> str:
         """Move a synced incoming body into the store; return its name."""
@@ -93,11 +102,17 @@ class BodyStore:
             sync_file(self.path(new))
         return new
 
-    def sync_names(self) -> None:
-        """Make every name that was placed or linked since the last call durable."""
-        for shard in self._unsynced:
-            sync_directory(shard)
-        self._unsynced.clear()
+    def sync(self) -> None:
+        """Make every body that was written, placed or linked since the last call durable."""
+        files, self._unsynced_files = self._unsynced_files, []
+        folders, self._unsynced_folders = self._unsynced_folders, set()
+        for error in (
+            self._syncing.map(_sync_and_close, files) if len(files) > 1 else map(_sync_and_close, files)
+        ):
+            if error is not None:
+                raise error
+        for folder in folders:
+            sync_directory(folder)
 
     def remove_all(self, names: Iterable[str]) -> None:
         """Remove bodies that the index does not name; what cannot be removed is swept later."""
@@ -116,6 +131,9 @@ class BodyStore:
                 os.rmdir(self._bodies / shard)
         return len(orphans)
 
+    def close(self) -> None:
+        self._syncing.shutdown()
+
     def names(self) -> Iterator[str]:
         for shard in os.listdir(self._bodies):
             for name in os.listdir(self._bodies / shard):
@@ -128,8 +146,18 @@ class BodyStore:
             sync_directory(self._bodies)
             self._shard, self._shard_count = shard, 0
         self._shard_count += 1
-        self._unsynced.add(self._shard)
+        self._unsynced_folders.add(self._shard)
         return f"{self._shard.name}/{self._shard_count}"
+
+
+def _sync_and_close(descriptor: int) -> OSError | None:
+    try:
+        os.fdatasync(descriptor)
+    except OSError as error:
+        return error
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def write_all(descriptor: int, data: bytes | bytearray) -> None:

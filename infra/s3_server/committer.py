@@ -34,7 +34,7 @@ class Transaction:
 
     def take(self, body: bytes | Path) -> str:
         """Put a body into the store; return its name. A path is a synced incoming file."""
-        name = self._bodies.place(self._bodies.write(body) if isinstance(body, bytes) else body)
+        name = self._bodies.write(body) if isinstance(body, bytes) else self._bodies.place(body)
         self.taken.append(name)
         return name
 
@@ -116,7 +116,7 @@ class Committer:
             self._index.execute("begin immediate")
             for job in batch:
                 self._apply(job)
-            self._bodies.sync_names()
+            self._bodies.sync()
             self._index.execute("commit")
         except (OSError, sqlite3.Error) as error:
             self._abandon(batch, error)

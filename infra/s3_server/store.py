@@ -87,6 +87,7 @@ class Store:
     async def close(self) -> None:
         await self._committer.stop()
         self._listing_thread.shutdown()
+        self.bodies.close()
         self._listing.close()
         self.index.close()
         os.close(self._lock)
