@@ -15,7 +15,7 @@ from cutover.model.outputs import (
 )
 from cutover.model.secret import Secret
 from infra.embedded.databases import ROLES
-from infra.embedded.description import Description
+from infra.embedded.description import Description, kind_of
 from infra.embedded.ports import HOST
 from infra.embedded.services import POSTGRES_OF_SITE, POSTGRES_OF_VIEWER, Addresses
 from infra.embedded.state import StackFolder, write_file
@@ -69,7 +69,7 @@ def outputs_for(description: Description, folder: StackFolder, viewer: str) -> O
         site.name: SiteOutputs(
             role=site.role,
             region=site.region,
-            s3=_store(addresses, viewer, site.name, description.bucket),
+            s3=store(addresses, viewer, site.name, description.bucket),
             postgres=Database(
                 host=HOST,
                 port=addresses.port(viewer, site.name, Service.POSTGRES),
@@ -82,14 +82,15 @@ def outputs_for(description: Description, folder: StackFolder, viewer: str) -> O
         for site in addresses.topology.sites
     }
     witness = WitnessOutputs(
-        s3=_store(addresses, viewer, WITNESS, WITNESS_BUCKET),
+        s3=store(addresses, viewer, WITNESS, WITNESS_BUCKET),
         prefix=description.witness_prefix,
         credentials_file=str(folder.credentials / f"{viewer}-{WITNESS}.json"),
     )
     return Outputs(name=description.name, kind="embedded", sites=sites, witness=witness)
 
 
-def _store(addresses: Addresses, viewer: str, place: str, bucket: str) -> ObjectStore:
+def store(addresses: Addresses, viewer: str, place: str, bucket: str) -> ObjectStore:
+    """Return a bucket as `viewer` reaches it; a place reaches its own store with no link between."""
     return ObjectStore(
         endpoint=addresses.url(viewer, place, Service.S3), bucket=bucket, region=addresses.region(place)
     )
@@ -106,8 +107,7 @@ def publish(description: Description, folder: StackFolder) -> None:
 
 def settings_for(description: Description, folder: StackFolder, process: str) -> dict[str, object]:
     """Return the settings of a service at a place, `PLACE/KIND` or `PLACE/KIND.NAME`."""
-    place, _, named = process.partition("/")
-    kind = named.partition(".")[0]
+    place, kind = process.partition("/")[0], kind_of(process)
     basic: dict[str, object] = {"site": place, "run": description.run_id}
     if kind in ("platform", "agent"):
         basic["listen"] = description.addresses.listen(place, Service(kind))
@@ -116,7 +116,7 @@ def settings_for(description: Description, folder: StackFolder, process: str) ->
         if kind == "platform"
         else {"outputs": str(folder.outputs(place))}
     )
-    return {**basic, **rest, **description.extras.get(kind, {})}
+    return {**basic, **rest, **description.extra(process)}
 
 
 def _platform_settings(description: Description, folder: StackFolder, site: str) -> dict[str, object]:

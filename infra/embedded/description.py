@@ -12,6 +12,11 @@ from infra.embedded.state import StackFolder, write_json
 from infra.topology import two_sites
 
 
+def kind_of(process: str) -> str:
+    """Return the kind in PLACE/KIND or PLACE/KIND.NAME."""
+    return process.partition("/")[2].partition(".")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """Everything about a stack that does not change while it runs, and the number of the run."""
@@ -24,7 +29,18 @@ class Description:
     postgres_version: int
     schema: str | None  #: SQL file that the role platform runs in each new database
     run: int = 0
-    extras: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  #: settings by kind of process
+    extras: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Settings added to the stack's own, by kind of process or by its full name."""
+    entries: Mapping[str, str] = field(default_factory=dict)
+    """Entries that replace the kind's own in this run, by full name of the process."""
+
+    def extra(self, process: str) -> Mapping[str, object]:
+        """Return the added settings of one process: those of its kind, then its own."""
+        return {**self.extras.get(kind_of(process), {}), **self.extras.get(process, {})}
+
+    def entry(self, process: str) -> str:
+        """Return the entry of one process; LookupError when this stack has none for its kind."""
+        return self.entries.get(process) or self.services.entry(kind_of(process))
 
     @property
     def run_id(self) -> str:

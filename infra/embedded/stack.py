@@ -16,8 +16,8 @@ from infra.embedded import contract, databases
 from infra.embedded.binaries import find_binaries
 from infra.embedded.buckets import make_bucket
 from infra.embedded.control import Control
-from infra.embedded.description import Description
-from infra.embedded.errors import NoSuchStack, StackError, StackInUse
+from infra.embedded.description import Description, kind_of
+from infra.embedded.errors import NoSuchStack, ProcessFailed, StackError, StackInUse
 from infra.embedded.groups import Death
 from infra.embedded.launch import start_supervisor
 from infra.embedded.ports import BLOCK, FIRST, LAST, choose
@@ -54,6 +54,7 @@ class EmbeddedStack:
         self.folder = state.stack(description.name)
         self._control = control
         self._links: Control | None = None
+        self._given = (description.services, description.extras)  #: what every run starts with
 
     # -- up and down
 
@@ -147,10 +148,9 @@ class EmbeddedStack:
         progress("services are ready")
 
     async def _make_template(self, site: str, passwords: Mapping[str, Secret]) -> None:
-        server = self.server(site)
-        await server.wait_ready()
+        await self._wait_server(site)
         schema = Path(self.description.schema) if self.description.schema else None
-        await databases.make_template(server, passwords, schema)
+        await databases.make_template(self.server(site), passwords, schema)
 
     # -- what it is
 
@@ -197,24 +197,37 @@ class EmbeddedStack:
     ) -> None:
         """Start a process and return when it is ready.
 
-        `entry` replaces the kind's own; `settings` are added to the stack's.
+        `entry` replaces the kind's own, `settings` are added to the stack's; both
+        hold for this process until `fresh`, also when its site is restarted.
         Raises ProcessFailed when it is running already, or ends before it is ready.
         """
-        place, _, kind = process.partition("/")
-        match kind:
+        self._remember(process, entry, settings)
+        place = process.partition("/")[0]
+        match kind_of(process):
             case "postgres":
                 await self._start_server(place)
             case "s3":
                 await self._start_store(place)
             case "relays":
                 await self._start_relays()
-            case _:
-                kind = kind.partition(".")[0]
-                await self._spawn(
-                    process,
-                    entry or self.description.services.entry(kind),
-                    {**contract.settings_for(self.description, self.folder, process), **(settings or {})},
-                )
+            case kind:
+                told = contract.settings_for(self.description, self.folder, process)
+                await self._spawn(process, self.description.entry(process), told, fast=kind == "platform")
+
+    def _remember(self, process: str, entry: str | None, settings: Mapping[str, object] | None) -> None:
+        """Keep what a process was started with, so that it comes back the same when its site does."""
+        now = self.description
+        if entry:
+            now = replace(now, entries={**now.entries, process: entry})
+        if settings:
+            now = replace(now, extras={**now.extras, process: {**now.extras.get(process, {}), **settings}})
+        if now is not self.description:
+            self.description = now
+            now.save(self.folder)
+
+    async def wait_end(self, process: str) -> int:
+        """Return when a process has ended, with its exit status (negative: the signal)."""
+        return int((await self._control.ask("watch", name=process))["status"])
 
     async def stop(self, process: str, *, seconds: float = 5.0) -> None:
         """Ask a process to end, and kill it if it has not within `seconds`."""
@@ -297,15 +310,23 @@ class EmbeddedStack:
 
     # -- runs
 
-    async def fresh(self, *, extras: Mapping[str, Mapping[str, object]] | None = None) -> Outputs:
+    async def fresh(
+        self,
+        *,
+        services: Services | None = None,
+        extras: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Outputs:
         """Begin a new run: empty database, new buckets, new witness prefix, services started anew.
 
         Whatever the last run left broken is healed first. The servers stay up.
-        `extras` replaces the settings by kind of process. Returns the operator's outputs.
+        `services` and `extras` replace what `up` was given, and are what every later
+        run starts with; entries and settings given to `start` are forgotten.
+        Returns the operator's outputs.
         """
         await self._end_run()
+        self._given = (services or self._given[0], self._given[1] if extras is None else extras)
         self.description = replace(
-            self.description, extras=self.description.extras if extras is None else extras
+            self.description, services=self._given[0], extras=self._given[1], entries={}
         )
         await self._begin_run()
         return self.outputs()
@@ -343,9 +364,11 @@ class EmbeddedStack:
             await asyncio.gather(*(self.start(f"{site}/{kind}") for site in self.sites))
 
     def _make_bucket(self, place: str) -> None:
+        """Make this run's bucket, with no link between us and the store."""
         viewer = self.sites[0] if place == WITNESS else place
-        outputs = self.outputs(viewer)
-        store = outputs.witness.s3 if place == WITNESS else outputs.sites[place].s3
+        bucket = contract.WITNESS_BUCKET if place == WITNESS else self.description.bucket
+        addresses = self.description.addresses
+        store = contract.store(addresses, place, place, bucket)
         make_bucket(store, contract.credentials_of(self.folder, viewer, place).s3)
 
     # -- starting
@@ -378,7 +401,22 @@ class EmbeddedStack:
 
     async def _start_server(self, site: str) -> None:
         await self._spawn_server(site)
-        await self.server(site).wait_ready()
+        await self._wait_server(site)
+
+    async def _wait_server(self, site: str) -> None:
+        """Wait until the server takes queries; raise ProcessFailed at once when it ends instead."""
+        ready = asyncio.ensure_future(self.server(site).wait_ready())
+        ended = asyncio.ensure_future(self.wait_end(f"{site}/postgres"))
+        try:
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                log = self.folder.log(f"{site}/postgres").read_text(errors="replace")[-1000:]
+                raise ProcessFailed(f"PostgreSQL at {site} ended with {ended.result()}; its log ends: {log}")
+            ready.result()
+        finally:
+            for task in (ready, ended):
+                task.cancel()
+            await asyncio.gather(ready, ended, return_exceptions=True)
 
     async def _start_store(self, place: str) -> None:
         settings = s3_settings(
@@ -388,7 +426,9 @@ class EmbeddedStack:
             self.folder.socket(f"s3-{place}"),
             self.folder.credentials / f"s3-server-{place}.json",
         )
-        await self._spawn(f"{place}/s3", self.description.services.s3, settings)
+        process = f"{place}/s3"
+        told = {**settings, **self.description.extra(process)}
+        await self._spawn(process, self.description.entry(process), told, fast=True)
 
     async def _start_relays(self) -> None:
         settings = {

@@ -130,7 +130,7 @@ class Supervisor:
         if not chunk or len(connection.unread) > LINE_BYTES_MAX:
             self._drop(connection)
         for line in lines:
-            self._handle(connection, json.loads(line))
+            self._handle(connection, line)
 
     def _drop(self, connection: Connection) -> None:
         self.selector.unregister(connection.sock)
@@ -138,13 +138,15 @@ class Supervisor:
         if connection.lease and not self.keep:
             self.stopping = True
 
-    def _handle(self, connection: Connection, request: Request) -> None:
-        request_id = request.get("id")
+    def _handle(self, connection: Connection, line: bytes) -> None:
+        """Do what one line asks; whatever is wrong with it is the asker's to hear, never our end."""
+        request: Request = {}
 
         def answer(result: Answer) -> None:
-            connection.answer(request_id, result)
+            connection.answer(request.get("id"), result)
 
         try:
+            request = json.loads(line)
             handler = getattr(self, f"do_{request['do']}")
             handler(request, answer)
         except Exception as error:
@@ -193,6 +195,14 @@ class Supervisor:
             self._group(process.group).resume({process.who.pid})
         send([process.who.pid], int(request.get("signal", signal.SIGTERM)))
 
+    def do_watch(self, request: Request, answer: Callable[[Answer], None]) -> None:
+        """Answered when the process has ended, with its exit status (negative: the signal)."""
+        process = self._named(request)
+        if process.alive:
+            process.ending.append(answer)
+        else:
+            answer({"status": process.exit_status})
+
     def do_kill(self, request: Request, answer: Callable[[Answer], None]) -> None:
         """SIGKILL a whole place, or one process with what it made; answered when all are dead."""
         group, roots = self._chosen(request)
@@ -234,10 +244,16 @@ class Supervisor:
         if "group" in request:
             name = str(request["group"])
             return self._group(name), self._roots(name)
-        process = self.processes[str(request["name"])]
+        process = self._named(request)
         if not process.alive:
             raise LookupError(f"{process.name} is not running (exit status {process.exit_status})")
         return Group(process.name, None), {process.who.pid}
+
+    def _named(self, request: Request) -> Process:
+        name = str(request["name"])
+        if name not in self.processes:
+            raise LookupError(f"{name} was never started; started were {sorted(self.processes)}")
+        return self.processes[name]
 
     def _group(self, name: str) -> Group:
         if name not in self.groups:

@@ -1,10 +1,19 @@
 """Tiny services for the tests of the embedded stack: it must not need the real ones."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+
+from infra.embedded.services import Services
+from infra.embedded.stack import EmbeddedStack
+
+HERE = "resilience_tests.live.embedded_stand_ins"  # also when this file is run as a program
+SERVICES = Services(
+    s3=f"{HERE}:s3", platform=f"{HERE}:platform", worker=f"{HERE}:worker", agent=None, coordinator=None
+)
 
 
 async def s3(settings: Mapping[str, Any], ready: Callable[[], None]) -> None:
@@ -52,3 +61,19 @@ async def _answer(host: str, port: int, ready: Callable[[], None], said: Mapping
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
+
+
+async def _hold(name: str, *, keep: bool) -> None:
+    """Be a harness that brings a stack up, says so, and waits to be killed."""
+    stack = await EmbeddedStack.up(name, keep=keep, services=SERVICES)
+    await stack.start("east/worker.2", settings={"child": True})
+    sys.stdout.write("up\n")
+    sys.stdout.flush()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await (stack.close() if keep else stack.down())
+
+
+if __name__ == "__main__":
+    asyncio.run(_hold(sys.argv[1], keep=sys.argv[2:] == ["keep"]))
