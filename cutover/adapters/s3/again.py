@@ -25,6 +25,10 @@ class Slow(Exception):
         self.status = answer.status
 
 
+class Unclear(Inconclusive):
+    """A write went unanswered, and what it would write is not there: it may be sent again."""
+
+
 def again(limits: Limits, *wanted: type[Exception]) -> AsyncRetrying:
     """Attempts, with waits between them, for as long as one of the `wanted` errors is raised."""
     return AsyncRetrying(

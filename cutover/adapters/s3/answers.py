@@ -9,6 +9,9 @@ from cutover.errors import Refused
 SLOW = (429, 500, 502, 503, 504)
 """Statuses after which the same request may be sent again."""
 
+BROKEN = (500, 502, 504)
+"""Of these, the ones after which a write may still have been carried out."""
+
 HINTS = {
     "InvalidAccessKeyId": "the server does not know this access key",
     "SignatureDoesNotMatch": "the secret key or the region does not fit",

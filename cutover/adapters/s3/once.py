@@ -7,8 +7,8 @@ means that the write went in, whatever the answer said or did not say.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cutover.adapters.s3.again import Slow, again, ask_again
-from cutover.adapters.s3.answers import SLOW, Answer, refusal
+from cutover.adapters.s3.again import Slow, Unclear, again, ask_again
+from cutover.adapters.s3.answers import BROKEN, SLOW, Answer, refusal
 from cutover.adapters.s3.wire import Request, Wire
 from cutover.errors import Inconclusive, SiteUnreachable, Superseded
 
@@ -40,8 +40,11 @@ async def write_once(wire: Wire, write: Write) -> str:
     Raises Superseded when the key holds somebody else's write, Inconclusive
     when ours may still go in, SiteUnreachable when it cannot.
     """
-    attempt = _Attempts(wire, write)
-    return await again(wire.limits, _Open)(attempt.next)
+    attempts = _Attempts(wire, write)
+    try:
+        return await again(wire.limits, Unclear, Slow)(attempts.next)
+    except Slow as last:
+        raise SiteUnreachable(wire.place, str(last)) from None
 
 
 async def look(wire: Wire, key: str, what: str) -> Answer | None:
@@ -57,29 +60,27 @@ async def look(wire: Wire, key: str, what: str) -> Answer | None:
     raise refusal(wire.address, wire.address.bucket, answer, f"read {what}")
 
 
-class _Open(Inconclusive):
-    """The key is as it was, and the write may still go in: try again."""
-
-
 @dataclass(slots=True)
 class _Attempts:
     """The attempts at one write, which remember that one of them went unanswered."""
 
     wire: Wire
     write: Write
-    unclear: Inconclusive | None = None
+    unclear: Unclear | None = None
 
     async def next(self) -> str:
-        """Try once more and return the tag; raises _Open when another attempt is worth it."""
+        """Try once more and return the tag; raises Unclear or Slow when another attempt is worth it."""
         answer = await self._send()
         if answer is not None and answer.status == 200:
             return answer.tag
         tag = await self._read_back()
-        if tag is None:
-            raise self.unclear or _Open(
-                f"{self.write.what} was neither written nor found. Look before retrying."
-            )
-        return tag
+        if tag is not None:
+            return tag
+        if self.unclear is None and answer is not None and answer.status in SLOW:
+            raise Slow(answer)
+        raise self.unclear or Unclear(
+            f"{self.write.what} was neither written nor found. Look before retrying."
+        )
 
     async def _send(self) -> Answer | None:
         try:
@@ -87,11 +88,11 @@ class _Attempts:
         except SiteUnreachable as unreachable:
             raise self.unclear or unreachable from None
         except Inconclusive as lost:
-            self.unclear = _Open(str(lost))
+            self.unclear = Unclear(str(lost))
             return None
         _check(self.wire, self.write, answer)
-        if answer.status in SLOW:
-            self.unclear = self.unclear or _Open(f"{self.write.what}: {self.wire.place!r}: {Slow(answer)}.")
+        if answer.status in BROKEN:
+            self.unclear = self.unclear or Unclear(f"{self.write.what}: {self.wire.place!r}: {Slow(answer)}.")
         return answer
 
     async def _read_back(self) -> str | None:

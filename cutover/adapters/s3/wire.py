@@ -23,6 +23,8 @@ KEEP_ALIVE_SECONDS = 4.0
 """Shorter than servers keep an idle connection (5 s is usual), so that a request rarely
 meets one that is being closed."""
 
+BLOCK_BYTES = 1 << 18
+
 SLOWEST_BYTES = 1 << 20
 """Slowest link that we bear (bytes a second): a larger body is given more time."""
 
@@ -69,7 +71,7 @@ class Wire:
             async with self._opened().request(
                 request.method,
                 URL(url, encoded=True),
-                data=request.body or None,
+                data=_sent(request.body),
                 headers=self._headers(request, url),
                 timeout=self._patience(request),
             ) as reply:
@@ -131,6 +133,18 @@ def lowered(reply: aiohttp.ClientResponse) -> dict[str, str]:
         low = name.lower()
         headers[low] = f"{headers[low]},{value}" if low in headers else value
     return headers
+
+
+def _sent(body: bytes | AsyncIterator[bytes]) -> bytes | AsyncIterator[bytes] | None:
+    """The body as aiohttp takes it; a large one in blocks, so that others get their turn."""
+    if isinstance(body, bytes) and len(body) > BLOCK_BYTES:
+        return _blocks(body)
+    return body or None
+
+
+async def _blocks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), BLOCK_BYTES):
+        yield body[start : start + BLOCK_BYTES]
 
 
 def _said(error: BaseException) -> str:

@@ -1,0 +1,205 @@
+"""What only a real store over a network can do to us."""
+
+import asyncio
+import hashlib
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cutover.adapters.memory.objects import MemoryBody
+from cutover.adapters.s3.objects import S3Objects
+from cutover.adapters.s3.wire import Request, Wire
+from cutover.errors import Inconclusive, Refused, SiteUnreachable
+from cutover.model.objects import ObjectInfo
+from resilience_tests.contract.objects.conftest import SITE, S3Place
+from resilience_tests.contract.objects.server import HASTY, QUICK, SECRET
+from resilience_tests.contract.objects.test_objects import HEADERS, METADATA, body, content
+
+LARGE_BYTES = 70 << 20
+MEMORY_BYTES_MAX = 40 << 20
+"""Three parts of an upload (8 MiB each), and what the sockets hold."""
+
+BLOCK = hashlib.sha256(b"block").digest() * (1 << 15)  # 1 MiB
+
+
+class LongBody:
+    """A large body that is never in memory whole."""
+
+    def __init__(self, size: int = LARGE_BYTES, *, last: bytes = b"end") -> None:
+        self._blocks, self._last = size >> 20, last
+        digest = hashlib.sha256()
+        for _ in range(self._blocks):
+            digest.update(BLOCK)
+        digest.update(last)
+        self.sha256 = digest.hexdigest()
+        self.info = ObjectInfo(
+            size=(self._blocks << 20) + len(last),
+            etag="",
+            content_type="video/mp4",
+            headers=HEADERS,
+            metadata=METADATA,
+        )
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """The bytes, from the start."""
+        for _ in range(self._blocks):
+            yield BLOCK
+        yield self._last
+
+
+async def test_a_large_object_is_copied_in_bounded_memory(s3_place: S3Place) -> None:
+    store, sent = s3_place.store(), LongBody()
+    with _allocations() as peak:
+        assert await store.put_if_absent("large", sent)
+        async with store.fetch("large") as found:
+            assert (found.sha256, found.info.size) == (sent.sha256, sent.info.size)
+            assert (found.info.headers, found.info.metadata) == (HEADERS, METADATA)
+            assert await store.put_if_absent("copy", found)
+        assert await store.sha256("copy") == (sent.sha256, sent.info.size)
+        assert peak() < MEMORY_BYTES_MAX
+    assert await _unfinished(s3_place) == 0
+
+
+async def test_a_large_object_does_not_replace_one_that_comes_while_it_is_sent(s3_place: S3Place) -> None:
+    store, other = s3_place.store(), s3_place.store()
+
+    class Overtaken(LongBody):
+        async def blocks(self) -> AsyncIterator[bytes]:
+            yield BLOCK
+            assert await other.put_if_absent("large", body(b"faster"))
+            for _ in range(self._blocks - 1):
+                yield BLOCK
+            yield self._last
+
+    assert not await store.put_if_absent("large", Overtaken())
+    assert await content(store, "large") == b"faster"
+    assert await _unfinished(s3_place) == 0
+
+
+async def test_a_large_object_with_a_wrong_digest_is_not_stored(s3_place: S3Place) -> None:
+    store, wrong = s3_place.store(), LongBody()
+    wrong.sha256 = hashlib.sha256(b"another").hexdigest()
+    with pytest.raises(Refused, match="are not those of sha256"):
+        await store.put_if_absent("large", wrong)
+    assert await store.head("large") is None
+    assert await _unfinished(s3_place) == 0
+
+
+async def test_the_lost_answer_to_the_end_of_a_large_upload_is_looked_up(s3_place: S3Place) -> None:
+    store, sent = s3_place.store(), LongBody()
+
+    class Struck(LongBody):
+        async def blocks(self) -> AsyncIterator[bytes]:
+            async for block in super().blocks():
+                if block is self._last:
+                    await s3_place.server.strike(
+                        "lose_acknowledgement", method="POST", bucket=s3_place.bucket, count=1
+                    )
+                yield block
+
+    assert await store.put_if_absent("large", Struck())
+    assert await store.sha256("large") == (sent.sha256, sent.info.size)
+
+
+async def test_a_store_that_asks_to_be_spared_is_asked_again(s3_place: S3Place) -> None:
+    store = s3_place.store()
+    for method in ("PUT", "HEAD", "GET"):
+        await s3_place.server.strike("fail503", method=method, bucket=s3_place.bucket, count=2)
+    assert await store.put_if_absent("key", body(b"x"))
+    assert await store.head("key") is not None
+    assert await content(store, "key") == b"x"
+
+
+async def test_a_store_that_only_asks_to_be_spared_is_unreachable(s3_place: S3Place) -> None:
+    store = s3_place.store()
+    await s3_place.server.strike("fail503", bucket=s3_place.bucket)
+    with pytest.raises(SiteUnreachable, match="503"):
+        await store.put_if_absent("key", body(b"x"))
+    with pytest.raises(SiteUnreachable, match="503"):
+        await store.sha256("key")
+
+
+async def test_a_store_that_takes_a_put_and_says_nothing_leaves_it_inconclusive(s3_place: S3Place) -> None:
+    store = s3_place.kept(S3Objects(s3_place.server.address(s3_place.bucket), SITE, HASTY))
+    await s3_place.server.strike("hang", bucket=s3_place.bucket)
+    with pytest.raises(Inconclusive):
+        await store.put_if_absent("key", body(b"x"))
+    with pytest.raises(SiteUnreachable):
+        await store.head("key")
+
+
+async def test_a_server_that_takes_connections_and_nothing_more_is_given_up(s3_place: S3Place) -> None:
+    async def swallow(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as listener:
+        endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        address = s3_place.server.address(s3_place.bucket, endpoint=endpoint)
+        store = s3_place.kept(S3Objects(address, SITE, HASTY))
+        with pytest.raises(SiteUnreachable):
+            await store.sha256("key")
+        with pytest.raises(Inconclusive):
+            await store.put_if_absent("key", body(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [({"secret": SECRET + "?"}, "SignatureDoesNotMatch"), ({"access_key": "nobody"}, "InvalidAccessKeyId")],
+)
+async def test_a_wrong_key_pair_is_named_without_its_secret(
+    s3_place: S3Place, changed: dict[str, str], code: str
+) -> None:
+    address = s3_place.server.address(s3_place.bucket, **changed)
+    store = s3_place.kept(S3Objects(address, SITE, QUICK))
+    with pytest.raises(Refused, match=code) as caught:
+        await store.put_if_absent("key", body(b"x"))
+    message = str(caught.value)
+    assert address.endpoint in message
+    assert s3_place.bucket in message
+    assert address.secret_key.reveal() not in message + repr(address)
+    with pytest.raises(Refused, match="Check endpoint"):
+        await store.head("key")
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"a b": "x"}, {"a": " x"}, {"a": "x\r\nx-amz-acl: public"}, {"a": "\udcff"}]
+)
+async def test_metadata_that_no_header_can_carry_is_refused(
+    s3_place: S3Place, metadata: dict[str, str]
+) -> None:
+    store = s3_place.store()
+    with pytest.raises(Refused, match="cannot be sent in a header"):
+        await store.put_if_absent("key", MemoryBody(ObjectInfo(size=1, etag="", metadata=metadata), b"x"))
+    assert await store.head("key") is None
+
+
+async def test_proving_the_conditions_leaves_nothing_behind(s3_place: S3Place) -> None:
+    assert await s3_place.store().prove_conditions() == []
+    assert b"<Key>" not in await _listing(s3_place, {"list-type": "2"})
+
+
+async def _unfinished(place: S3Place) -> int:
+    """How many uploads were begun and neither ended nor aborted."""
+    return (await _listing(place, {"uploads": ""})).count(b"<Upload>")
+
+
+async def _listing(place: S3Place, query: dict[str, str]) -> bytes:
+    wire = Wire(place.server.address(place.bucket), SITE, QUICK)
+    try:
+        answer = await wire.ask(Request(method="GET", query=query))
+    finally:
+        await wire.close()
+    assert answer.status == 200, answer
+    return answer.body
+
+
+@contextmanager
+def _allocations() -> Iterator[Callable[[], int]]:
+    """Tell the most bytes that were in use at once since the start."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
