@@ -116,6 +116,11 @@ class Half(asyncio.Protocol):
         elif not wanted and self.transport.is_reading():
             self.transport.pause_reading()
 
+    def flush(self) -> None:
+        """Pass on at once what was still on its way."""
+        while self.late:
+            self._pass_late()
+
     def _send_late(self, data: bytes | None) -> None:
         self.late.append(data)
         asyncio.get_running_loop().call_later(self.pair.route.seconds, self._pass_late)
@@ -249,6 +254,9 @@ class Route:
         for pair in list(self.pairs):
             pair.begin()
             pair.adjust()
+            if not seconds:
+                pair.near.flush()
+                pair.far.flush()
 
     def _reset_all(self) -> None:
         for pair in list(self.pairs):

@@ -67,13 +67,33 @@ async def _hold(name: str, *, keep: bool) -> None:
     """Be a harness that brings a stack up, says so, and waits to be killed."""
     stack = await EmbeddedStack.up(name, keep=keep, services=SERVICES)
     await stack.start("east/worker.2", settings={"child": True})
-    sys.stdout.write("up\n")
-    sys.stdout.flush()
+    _say("up")
     try:
         await asyncio.Event().wait()
     finally:
         await (stack.close() if keep else stack.down())
 
 
+async def _once(name: str) -> None:
+    """Be a harness that brings a stack up, kills a site, starts it again, and takes all down."""
+    stack = await EmbeddedStack.up(name, services=SERVICES)
+    _say("up")
+    try:
+        death = await stack.kill_site("east")
+        await stack.restart_site("east")
+        _say(f"killed by {death.way}, restarted")
+    finally:
+        await stack.down()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    asyncio.run(_hold(sys.argv[1], keep=sys.argv[2:] == ["keep"]))
+    match sys.argv[1:]:
+        case [name, "once"]:
+            asyncio.run(_once(name))
+        case [name, *rest]:
+            asyncio.run(_hold(name, keep=rest == ["keep"]))
