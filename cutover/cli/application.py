@@ -168,12 +168,9 @@ def _crashed(error: Exception) -> Answer:
 def _help_for(arguments: Sequence[str]) -> str:
     """The help of the longest command that the arguments begin with."""
     words = [word for word in arguments if not word.startswith("-")]
-    for count in (2, 1):
-        if " ".join(words[:count]) in COMMANDS or words[:1] == [
-            word for word in words[:count] if word in GROUPS
-        ]:
-            return f"cutover {' '.join(words[:count])} --help"
-    return "cutover --help"
+    known = {*COMMANDS, *GROUPS}
+    named = next((words[:count] for count in (2, 1) if " ".join(words[:count]) in known), [])
+    return " ".join(["cutover", *named, "--help"])
 
 
 def _print(answer: Answer, *, json: bool) -> int:

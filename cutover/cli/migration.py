@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cutover.cli.answer import Answer, Outcome
-from cutover.cli.compose import opened
 from cutover.cli.selection import Selection, select
 from cutover.engine.coordinator import Coordinator, Progress
 from cutover.engine.journalling import ask, state_of
@@ -99,6 +98,8 @@ def say(line: str) -> None:
 async def chosen(plan: Path | None, stack: str | None) -> AsyncIterator[Migration]:
     """The migration that the options name, with its parts open."""
     selection = select(plan, stack)
+    from cutover.cli.compose import opened
+
     async with opened(selection.plan, selection.outputs) as parts:
         yield Migration(selection, parts)
 

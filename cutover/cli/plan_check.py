@@ -13,8 +13,14 @@ def check(plan: PlanArgument, *, stack: StackOption = None) -> Answer:
     import asyncio
 
     from cutover.cli.plan_file import read_plan
+    from cutover.cli.selection import embedded_stacks
 
-    read_plan(plan)
+    file = read_plan(plan)
+    if stack is None and file.stack is None and not embedded_stacks():
+        return Answer(
+            text=f"{plan}: the file is right; no stack was named, so no site was asked",
+            next_steps=(f"cutover plan check {plan} --stack STACK",),
+        )
     return asyncio.run(_check(plan, stack))
 
 

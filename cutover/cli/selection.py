@@ -118,16 +118,24 @@ def resolve_stack(stack: str, folder: Path) -> Path:
     return folder / Path(stack).expanduser()
 
 
+def embedded_stacks() -> list[Path]:
+    """The outputs of every stack that stands on this machine."""
+    return sorted(_stacks_folder().glob("*/outputs.json"))
+
+
+def _stacks_folder() -> Path:
+    return state_folder() / "stacks"
+
+
 def _embedded(name: str) -> Path:
-    stacks = state_folder() / "stacks"
     if name:
-        return stacks / name / "outputs.json"
-    found = sorted(stacks.glob("*/outputs.json"))
+        return _stacks_folder() / name / "outputs.json"
+    found = embedded_stacks()
     if len(found) == 1:
         return found[0]
     if not found:
         raise BadInput(
-            f"no stack is up here (looked in {stacks}). "
+            f"no stack is up here (looked in {_stacks_folder()}). "
             f"Run `cutover stack up`, or name an outputs.json with --stack."
         )
     names = ", ".join(f"{EMBEDDED}:{path.parent.name}" for path in found)

@@ -119,6 +119,7 @@ def _in_runtime(work: Callable[[ModuleType], Awaitable[Answer]]) -> Answer:
 
     from cutover.errors import BadInput
 
+    _let_in_checkout()
     try:
         from infra.embedded import stack as runtime
         from infra.embedded.errors import StackError
@@ -139,6 +140,15 @@ def _in_runtime(work: Callable[[ModuleType], Awaitable[Answer]]) -> Answer:
             )
 
     return asyncio.run(guarded())
+
+
+def _let_in_checkout() -> None:
+    """Put the checkout that this package runs from behind everything else that can be imported."""
+    import sys
+
+    checkout = Path(__file__).parents[2]
+    if (checkout / "infra" / "embedded").is_dir() and str(checkout) not in sys.path:
+        sys.path.append(str(checkout))
 
 
 def _sample_schema() -> Path | None:
