@@ -54,6 +54,12 @@ def measure(history: History, findings: Iterable[Finding] = (), *, lag_s: float 
     )
 
 
+def losses(measures: Measures) -> str:
+    """Return what was lost or hidden, in words."""
+    told = [f"{count:,} {kind}" for kind, count in measures.rpo.items() if count]
+    return ", ".join(told) or "nothing"
+
+
 def longest_write_pause(history: History) -> Pause | None:
     """Return the longest pause between two acknowledged writes; None with fewer than two."""
     writes = [operation for operation in history.operations if operation.invoke.f in WRITES]
