@@ -86,6 +86,8 @@ def errors(site: str, *, effect: bool) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
+        if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+            raise  # the server never saw it: a mistake of ours
         raise meaning(error, site, effect=effect) from error
 
 

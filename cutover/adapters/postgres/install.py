@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_af
 
 from cutover.adapters.postgres import names
 from cutover.adapters.postgres.fetch import texts
-from cutover.adapters.postgres.slots import GUARD, LOCK, UNLOCK, end_and_drop
+from cutover.adapters.postgres.slots import GUARD, NOT_INSTALLED, end_and_drop, setup_lock
 from cutover.adapters.postgres.statements import statement
 from cutover.errors import Refused
 from cutover.model.action import Guard
@@ -80,15 +80,14 @@ class Installation:
 
     async def install(self, connection: AsyncConnection, guard: Guard) -> None:
         """Records first, then one table after the other, then the publication."""
-        await connection.execute(LOCK, [names.SETUP_KEY])
-        async with connection.transaction():
-            await connection.execute(self._records())
-            await connection.execute(GUARD, [guard.term, guard.entry])
-        for table in self._plan.tables:
-            await self._fence_planned(connection, table, guard)
-        await self._fence_probe(connection)
-        await self._publish(connection, guard)
-        await connection.execute(UNLOCK, [names.SETUP_KEY])
+        async with setup_lock(connection, self._site):
+            async with connection.transaction():
+                await connection.execute(self._records())
+                await connection.execute(GUARD, [guard.term, guard.entry])
+            for table in self._plan.tables:
+                await self._fence_planned(connection, table, guard)
+            await self._fence_probe(connection)
+            await self._publish(connection, guard)
 
     def _records(self) -> Composed:
         return statement("install").format(
@@ -161,22 +160,21 @@ class Installation:
 
     async def remove(self, connection: AsyncConnection) -> None:
         """The log first, then one table after the other, then the records; as often as needed."""
-        await connection.execute(LOCK, [names.SETUP_KEY])
-        await end_and_drop(connection, self._site, names.slot(self._database))
-        await connection.execute(SQL("drop publication if exists {}").format(Identifier(names.PUBLICATION)))
-        for planned in await self._planned(connection):
-            await self._give_back(connection, planned)
-        await self._change_table(
-            connection, "cutover.follow", partial(connection.execute, statement("remove"))
-        )
-        await self._drop_origin(connection)
-        await connection.execute(UNLOCK, [names.SETUP_KEY])
+        async with setup_lock(connection, self._site):
+            await end_and_drop(connection, self._site, names.slot(self._database))
+            drop = SQL("drop publication if exists {}").format(Identifier(names.PUBLICATION))
+            await connection.execute(drop)
+            for planned in await self._planned(connection):
+                await self._give_back(connection, planned)
+            forget = partial(connection.execute, statement("remove"))
+            await self._change_table(connection, "cutover.follow", forget)
+            await self._drop_origin(connection)
 
     async def _planned(self, connection: AsyncConnection) -> list[Planned]:
         try:
             async with connection.cursor(row_factory=class_row(Planned)) as cursor:
                 return await (await cursor.execute(statement("planned"))).fetchall()
-        except (errors.UndefinedTable, errors.InvalidSchemaName):
+        except NOT_INSTALLED:
             return []
 
     async def _give_back(self, connection: AsyncConnection, planned: Planned) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import LiteralString
 
 from psycopg import errors
@@ -12,7 +13,7 @@ from cutover.adapters.postgres.closing import close_fence
 from cutover.adapters.postgres.connect import CONNECT_SECONDS, Connections, PostgresAddress
 from cutover.adapters.postgres.facts import FenceRow, LookRow
 from cutover.adapters.postgres.install import Installation
-from cutover.adapters.postgres.slots import GUARD, drop_slot, make_slot
+from cutover.adapters.postgres.slots import GUARD, NOT_INSTALLED, drop_slot, make_slot
 from cutover.adapters.postgres.statements import look, statement
 from cutover.errors import Refused
 from cutover.model.action import Guard
@@ -20,8 +21,6 @@ from cutover.model.change import Key
 from cutover.model.observation import Fence, FenceState, Instant, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position
-
-NOT_INSTALLED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
 
 CLOSE_SECONDS = 10.0
 SETUP_SECONDS = 60.0
@@ -151,7 +150,9 @@ class PostgresSite:
 
     async def unfollow(self, *, guard: Guard) -> None:
         """Tell it to stop; once this returned, no batch of the peer's can still be applied."""
-        await self._effect("select cutover.unfollow_peer(%s, %s)", [guard.term, guard.entry])
+        async with self._connections.use(effect=True) as connection:
+            with suppress(*NOT_INSTALLED):  # where nothing of ours is, nobody follows
+                await connection.execute("select cutover.unfollow_peer(%s, %s)", [guard.term, guard.entry])
 
     async def release_brake(self, *, guard: Guard) -> None:
         """Let the stopped applier go on past what stopped it."""

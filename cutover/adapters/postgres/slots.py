@@ -1,6 +1,8 @@
 """The slot from which the peer reads a site's log."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL
@@ -15,39 +17,58 @@ from cutover.model.action import Guard
 START_SECONDS = 10.0
 """How long a new slot may wait for the transactions that run when it is made (s)."""
 
-LOCK_SECONDS = 15.0
+LOCK_SECONDS = 4.0
 """How long to wait for another session of ours that makes or drops the slot (s)."""
 
+NOT_INSTALLED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
+"""What the server says where nothing of ours is."""
+
 GUARD = SQL("select cutover.raise_guard(%s, %s)")
-LOCK = SQL("select pg_advisory_lock(%s)")
-UNLOCK = SQL("select pg_advisory_unlock(%s)")
 
 
 async def make_slot(connection: AsyncConnection, site: str, slot: str, guard: Guard) -> int:
     """Make the slot unless it is there; return a place (bytes) that it holds.
 
     A slot cannot be made in a transaction that wrote, so the guard is raised
-    in one of its own, and a lock keeps any other maker or dropper away until
-    the slot is there.
+    in one of its own, and the setup lock keeps any other maker or dropper away
+    until the slot is there.
     """
-    await _begin(connection, guard)
-    held = await _held_place(connection, site, slot)
-    if held is None:
-        await _create(connection, site, slot)
+    async with setup_lock(connection, site):
+        await connection.execute(GUARD, [guard.term, guard.entry])
         held = await _held_place(connection, site, slot)
-    await connection.execute(UNLOCK, [names.SETUP_KEY])
+        if held is None:
+            await _create(connection, site, slot)
+            held = await _held_place(connection, site, slot)
     if held is None:
-        raise Refused(
-            f"site {site!r}: the slot {slot!r} was dropped while it was being made; run this again."
-        )
+        raise Refused(f"site {site!r}: the slot {slot!r} was dropped by somebody else; run this again.")
     return held
 
 
 async def drop_slot(connection: AsyncConnection, site: str, slot: str, guard: Guard) -> None:
-    """Drop the slot if it is there, ending its reader first."""
-    await _begin(connection, guard)
-    await end_and_drop(connection, site, slot)
-    await connection.execute(UNLOCK, [names.SETUP_KEY])
+    """Drop the slot if it is there, ending its reader first; without records there is no guard to pass."""
+    async with setup_lock(connection, site):
+        with suppress(*NOT_INSTALLED):
+            await connection.execute(GUARD, [guard.term, guard.entry])
+        await end_and_drop(connection, site, slot)
+
+
+@asynccontextmanager
+async def setup_lock(connection: AsyncConnection, site: str) -> AsyncIterator[None]:
+    """Let nobody else of ours set this site up meanwhile.
+
+    The lock belongs to the session: whoever uses this ends the connection on any error.
+    """
+    await connection.execute(SQL("set lock_timeout = {}").format(round(LOCK_SECONDS * 1000)))
+    try:
+        await connection.execute(SQL("select pg_advisory_lock(%s)"), [names.SETUP_KEY])
+    except errors.LockNotAvailable:
+        raise Refused(
+            f"site {site!r} is being set up by another session of ours for more than {LOCK_SECONDS:g} s. "
+            f"Wait for it or end it, then run this again."
+        ) from None
+    await connection.execute("reset lock_timeout")
+    yield
+    await connection.execute(SQL("select pg_advisory_unlock(%s)"), [names.SETUP_KEY])
 
 
 async def end_and_drop(connection: AsyncConnection, site: str, slot: str) -> None:
@@ -65,13 +86,6 @@ async def end_and_drop(connection: AsyncConnection, site: str, slot: str) -> Non
             f"site {site!r}: the slot {slot!r} is read again as soon as its reader is ended. "
             f"Stop the peer's worker, then run this again."
         ) from None
-
-
-async def _begin(connection: AsyncConnection, guard: Guard) -> None:
-    await connection.execute(SQL("set statement_timeout = {}").format(round(LOCK_SECONDS * 1000)))
-    await connection.execute(LOCK, [names.SETUP_KEY])
-    await connection.execute("reset statement_timeout")
-    await connection.execute(GUARD, [guard.term, guard.entry])
 
 
 async def _create(connection: AsyncConnection, site: str, slot: str) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from cutover.adapters.postgres.connect import PostgresAddress
 from cutover.model.secret import Secret
@@ -124,7 +125,11 @@ class Server:
         return Database(self, name)
 
     def drop(self, database: "Database") -> None:
-        """Take a database away, with its sessions and slots."""
+        """Take a database away, with its sessions, prepared transactions and slots."""
+        with self._superuser(database.name) as connection:
+            rows = connection.execute("select gid from pg_prepared_xacts where database = current_database()")
+            for (gid,) in rows.fetchall():
+                connection.execute(sql.SQL("rollback prepared {}").format(gid))
         with self._superuser() as connection:
             rows = connection.execute(
                 "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots"

@@ -1,24 +1,17 @@
 """A site's database as coordinator and agent use it, on a real server."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import signal
 
-from cutover.adapters.postgres.site import PostgresSite
-from cutover.model.action import Guard
+import pytest
+
+from cutover.adapters.postgres import slots
+from cutover.errors import Refused, SiteUnreachable
 from cutover.model.observation import Fence, FenceState
-from cutover.model.plan import MergeRule, Plan, Table
-from resilience_tests.contract.database.server import Database
+from cutover.model.position import Position
+from resilience_tests.contract.database.server import Database, Server
+from resilience_tests.contract.database.sites import G1, G2, PREPARED, opened, prepared, site_of
 
-PLAN = Plan(
-    name="test",
-    source="east",
-    target="west",
-    tables=(
-        Table(name="post", key=("id",), merge=MergeRule.RECORD),
-        Table(name="video", key=("id",), merge=MergeRule.COUNTER, counters=("views",)),
-    ),
-)
-PREPARED, G1, G2 = Guard(1, 0), Guard(1, 1), Guard(1, 2)
 SERVING = "select cutover.serving_epoch(), cutover.still_serving(0)"
 
 
@@ -74,23 +67,124 @@ async def test_the_log_is_kept_from_a_position_until_it_is_released(database: Da
         assert not (await east.look()).slot
 
 
-@asynccontextmanager
-async def site_of(database: Database, name: str = "east", plan: Plan = PLAN) -> AsyncIterator[PostgresSite]:
-    site = PostgresSite(site=name, connection=database.address("cutover_admin"), plan=plan)
-    yield site
-    await site.close_connections()
+async def test_what_was_never_installed_can_be_given_up(database: Database) -> None:
+    async with site_of(database) as east:
+        await east.unfollow(guard=G1)
+        await east.release_log(guard=G1)
+        await east.remove()
 
 
-@asynccontextmanager
-async def prepared(database: Database, name: str = "east") -> AsyncIterator[PostgresSite]:
-    await database.run(
-        "create table post (id bigint primary key, title text)",
-        "create table video (id bigserial primary key, views bigint not null default 0)",
-    )
-    async with site_of(database, name) as site:
-        await site.prepare(guard=PREPARED)
-        yield site
+async def test_a_new_slot_names_who_it_waits_for_even_in_another_database(
+    database: Database, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "START_SECONDS", 0.3)
+    other = server.fresh()
+    async with prepared(database) as east, other.session() as writer:
+        async with writer.transaction():
+            await writer.execute("create table t ()")
+            with pytest.raises(Refused, match=rf"pid {writer.info.backend_pid} .* {other.name}"):
+                await east.keep_log(guard=G1)
+        assert not (await east.look()).slot
+        await east.keep_log(guard=G1)
+    server.drop(other)
 
 
-async def opened(site: PostgresSite, *, epoch: int = 1, guard: Guard = G1, seconds: float = 60) -> None:
-    await site.open(epoch=epoch, started=await site.instant(), seconds=seconds, guard=guard)
+async def test_telling_a_site_to_follow_again_keeps_what_was_copied(
+    database: Database,
+) -> None:
+    async with prepared(database, "west") as west:
+        await west.follow(backfill=True, guard=G1)
+        await database.run(
+            "update cutover.copying set rows = 7, done = true where table_name = 'public.post'",
+            "insert into cutover.applied (position) values ('1/1/A')",
+            role="cutover_applier",
+        )
+        await west.follow(backfill=True, guard=G2)
+        seen = await west.look()
+        assert (seen.following, seen.tables_pending, seen.rows_copied) == (True, 1, 7)
+        assert seen.applied == Position("1", 1, 10)
+
+
+async def test_a_new_following_starts_to_copy_afresh(database: Database) -> None:
+    async with prepared(database, "west") as west:
+        await west.follow(backfill=True, guard=G1)
+        await database.run("update cutover.copying set rows = 7, done = true", role="cutover_applier")
+        await west.unfollow(guard=G1)
+        assert not (await west.look()).following
+        await west.follow(backfill=True, guard=G2)
+        seen = await west.look()
+        assert (seen.tables_pending, seen.rows_copied) == (2, 0)
+
+
+async def test_no_batch_is_under_way_once_a_site_stopped_following(database: Database) -> None:
+    async with prepared(database, "west") as west, database.session("cutover_applier") as applier:
+        await west.follow(backfill=False, guard=G1)
+        async with applier.transaction():
+            await applier.execute("select from cutover.follow for share")
+            stopping = asyncio.create_task(west.unfollow(guard=G1))
+            await database.until("select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'")
+            await applier.execute("insert into post values (1, 'x')")
+            assert not stopping.done()
+        await stopping
+        assert await database.rows("select * from cutover.follow") == []
+
+
+async def test_an_operator_lets_the_applier_pass_what_stopped_it(database: Database) -> None:
+    async with prepared(database, "west") as west:
+        await west.follow(backfill=False, guard=G1)
+        await database.run("update cutover.follow set brake = 'too many deletes'", role="cutover_applier")
+        assert (await west.look()).brake == "too many deletes"
+        await west.release_brake(guard=G1)
+        assert (await west.look()).brake is None
+        assert await database.rows("select released from cutover.follow") == [("too many deletes",)]
+
+
+async def test_a_key_that_is_touched_again_is_not_forgotten(database: Database) -> None:
+    touch = "insert into cutover.touched (table_name, key) values ('public.post', '[\"{}\"]')"
+    async with prepared(database, "west") as west:
+        await west.follow(backfill=False, guard=G1)
+        await west.watch_touched(guard=G1)
+        await database.run(
+            touch.format(1), touch.format(2), touch.format(1), touch.format(3), role="cutover_applier"
+        )
+        assert await west.touched(3) == {"public.post": [("1",), ("2",)]}
+        await database.run(touch.format(2), role="cutover_applier")
+        await west.watch_touched(guard=G2)
+        await west.forget_touched({"public.post": [("1",), ("2",)]})
+        assert (await west.look()).touched == 2
+        assert await west.touched(9) == {"public.post": [("3",), ("2",)]}
+
+
+async def test_sequences_are_raised_and_never_lowered(database: Database, peer: Database) -> None:
+    async with prepared(database) as east, prepared(peer, "west") as west:
+        assert await east.sequences() == {}
+        await database.run("select setval('video_id_seq', 41)")
+        await west.raise_sequences(await east.sequences(), guard=G1)
+        await west.raise_sequences({"public.video_id_seq": 12}, guard=G1)
+        assert await peer.rows("select nextval('video_id_seq')", "platform") == [(42,)]
+
+
+async def test_a_sequence_that_the_other_site_lacks_is_named(database: Database) -> None:
+    async with prepared(database) as east:
+        with pytest.raises(Refused, match=r"public\.unknown"):
+            await east.raise_sequences({"public.unknown": 3}, guard=G1)
+
+
+async def test_a_stopped_server_is_unreachable_and_is_found_again(database: Database, server: Server) -> None:
+    async with prepared(database) as east:
+        await east.look()
+        server.stop(signal.SIGQUIT)
+        with pytest.raises(SiteUnreachable, match="east"):
+            await east.look()
+        with pytest.raises(SiteUnreachable, match="east"):
+            await east.close(guard=G1)
+        server.start()
+        assert (await east.fence()).guard == PREPARED
+
+
+async def test_a_fence_that_is_missing_from_one_table_counts_as_absent(database: Database) -> None:
+    async with prepared(database) as east:
+        await database.run("drop trigger cutover_fence on post")
+        assert (await east.fence()).state is FenceState.ABSENT
+        await east.prepare(guard=G1)
+        assert (await east.fence()).state is FenceState.OPEN

@@ -7,8 +7,11 @@ select
     ) as holder
 from pg_locks as lock
     left join pg_stat_activity as activity on activity.pid = lock.pid
-    left join pg_prepared_xacts as prepared
-        on lock.pid is null and prepared.transaction::text = split_part(lock.virtualtransaction, '/', 2)
+    -- A prepared transaction has no pid; its own id is among its locks.
+    left join pg_locks as own
+        on lock.pid is null and own.pid is null and own.locktype = 'transactionid' and own.granted
+        and own.virtualtransaction = lock.virtualtransaction
+    left join pg_prepared_xacts as prepared on prepared.transaction = own.transactionid
 where lock.locktype = 'advisory' and lock.granted and lock.objsubid = 1
     and lock.database = (select oid from pg_database where datname = current_database())
     and (lock.classid::bigint << 32) + lock.objid::bigint = %(key)s
