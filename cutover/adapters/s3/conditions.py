@@ -10,10 +10,12 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+from cutover.adapters.memory.objects import MemoryBody
 from cutover.adapters.s3.again import ask_again
 from cutover.adapters.s3.answers import Answer, refusal
-from cutover.adapters.s3.upload import CHECKSUM, ONLY_NEW, encoded
+from cutover.adapters.s3.upload import CHECKSUM, ONLY_NEW, Upload, encoded
 from cutover.adapters.s3.wire import Request, Wire
+from cutover.model.objects import ObjectInfo
 
 SCRATCH = ".cutover-preflight/"
 RACERS, ROUNDS = 6, 4
@@ -57,6 +59,11 @@ class Scratch:
             Request(method="PUT", key=self._prefix + name, body=body, headers=headers)
         )
 
+    async def send_in_parts(self, name: str, data: bytes) -> Answer:
+        """Write one key that must be new, as large objects are written."""
+        body = MemoryBody(ObjectInfo(size=len(data), etag=""), data)
+        return await Upload(wire=self._wire, key=self._prefix + name, bucket=None, body=body).in_parts({})
+
     async def get(self, name: str) -> Answer:
         """Read one key."""
         return await ask_again(self._wire, Request(method="GET", key=self._prefix + name))
@@ -85,6 +92,12 @@ async def _new_only(scratch: Scratch) -> bool:
     await scratch.send("new", b"first", ONLY_NEW)
     second = await scratch.send("new", b"second", ONLY_NEW)
     return second.status == 412 and (await scratch.get("new")).body == b"first"
+
+
+async def _new_only_in_parts(scratch: Scratch) -> bool:
+    await scratch.send("parts", b"first", {})
+    second = await scratch.send_in_parts("parts", b"second")
+    return second.status == 412 and (await scratch.get("parts")).body == b"first"
 
 
 async def _match(scratch: Scratch) -> bool:
@@ -152,6 +165,7 @@ async def _raced(scratch: Scratch, name: str, condition: dict[str, str]) -> bool
 
 PROMISES: tuple[tuple[str, Callable[[Scratch], Awaitable[bool]]], ...] = (
     ("a put with If-None-Match: * is not refused when the object exists", _new_only),
+    ("an upload in parts with If-None-Match: * is not refused when the object exists", _new_only_in_parts),
     ("a put with If-Match does not compare the tag", _match),
     ("a put with If-Match makes an object that was not there", _match_needs_object),
     ("a delete with If-Match does not compare the tag", _delete_match),

@@ -200,5 +200,5 @@ class _Attempts:
         """Whether our very object is there; None when there is none."""
         try:
             return await self.store.equals(self.upload.key, self.upload.body, self.upload.bucket)
-        except SiteUnreachable as unreachable:
-            raise self.unclear or unreachable from None
+        except (SiteUnreachable, Refused) as unread:
+            raise self.unclear or unread from None

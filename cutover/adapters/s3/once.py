@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cutover.adapters.s3.again import Slow, Unclear, again, ask_again
 from cutover.adapters.s3.answers import BROKEN, SLOW, Answer, refusal
 from cutover.adapters.s3.wire import Request, Wire
-from cutover.errors import Inconclusive, SiteUnreachable, Superseded
+from cutover.errors import Inconclusive, Refused, SiteUnreachable, Superseded
 
 LOST = (404, 409, 412)
 """Statuses that say that the key is not as the condition wants it: read it, and see."""
@@ -100,8 +100,8 @@ class _Attempts:
         write = self.write
         try:
             found = await look(self.wire, write.key, write.what)
-        except SiteUnreachable as unreachable:
-            raise self.unclear or unreachable from None
+        except (SiteUnreachable, Refused) as unread:
+            raise self.unclear or unread from None
         if found is not None and write.is_ours(found.body):
             return found.tag
         if (None if found is None else found.tag) == write.seen:

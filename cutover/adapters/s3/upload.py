@@ -57,7 +57,7 @@ class Upload:
         """Send it once and return the answer that decides; errors as `Wire.ask`."""
         headers = headers_of(self.body.info, what=f"object {self.key!r}")
         if self.body.info.size > WHOLE_BYTES:
-            return await self._in_parts(headers)
+            return await self.in_parts(headers)
         return await self._whole(headers)
 
     async def _whole(self, headers: dict[str, str]) -> Answer:
@@ -75,7 +75,8 @@ class Upload:
         )
         return await self.wire.ask(request)
 
-    async def _in_parts(self, headers: dict[str, str]) -> Answer:
+    async def in_parts(self, headers: dict[str, str]) -> Answer:
+        """Send it in parts, whatever its size; gives the room of the parts back if it fails."""
         start = self._request("POST", {"uploads": ""}, headers | {"x-amz-checksum-algorithm": "SHA256"})
         started = await ask_again(self.wire, start)
         if started.status != 200:

@@ -180,6 +180,27 @@ async def test_proving_the_conditions_leaves_nothing_behind(s3_place: S3Place) -
     assert b"<Key>" not in await _listing(s3_place, {"list-type": "2"})
 
 
+async def test_an_object_that_is_cut_short_on_its_way_is_read_again(s3_place: S3Place) -> None:
+    endings = [b"01234", b"0123456789"]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n" + endings.pop(0))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+        endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        address = s3_place.server.address(s3_place.bucket, endpoint=endpoint)
+        store = s3_place.kept(S3Objects(address, SITE, HASTY))
+        assert await content(store, "key") == b"0123456789"
+        endings += [b"01234", b"0123456789"]
+        assert await store.sha256("key") == (hashlib.sha256(b"0123456789").hexdigest(), 10)
+        endings += [b"", b"012345678"]
+        with pytest.raises(SiteUnreachable):
+            await store.sha256("key")
+
+
 async def _unfinished(place: S3Place) -> int:
     """How many uploads were begun and neither ended nor aborted."""
     return (await _listing(place, {"uploads": ""})).count(b"<Upload>")
