@@ -5,8 +5,10 @@ Keys are blobs, so they compare in byte order and keep every byte. With
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,9 @@ create table if not exists parts (
 
 LAST_KEY: Final = b"\xff" * 1025
 """Above every key: keys have at most 1024 bytes."""
+
+LOG_BYTES: Final = 5 * 1024 * 1024
+"""Room for the write-ahead log (bytes): SQLite checkpoints it at 1,000 pages, which take 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,16 +111,36 @@ class Index:
     """One connection to the index. Not for two threads at once."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=wal", "synchronous=full", "temp_store=memory", "busy_timeout=10000"):
             self._connection.execute(f"pragma {pragma}")
 
     def prepare(self) -> None:
         self._connection.executescript(SCHEMA)
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """Claim room for the write-ahead log now, so that objects can still be deleted on a full disk.
+
+        SQLite starts the log over in the same file after each checkpoint, and
+        takes zeros after its last frame for the end. Best effort: on a disk
+        that is full at the start, what an earlier start has claimed is there.
+        """
+        descriptor = os.open(f"{self._path}-wal", os.O_RDWR)
+        try:
+            with suppress(OSError):
+                os.posix_fallocate(descriptor, 0, LOG_BYTES)
+        finally:
+            os.close(descriptor)
 
     def execute(self, statement: str) -> None:
         """Begin, commit, or roll back."""
         self._connection.execute(statement)
+
+    def pragma(self, name: str) -> object:
+        """Return one of SQLite's own settings."""
+        return self._connection.execute(f"pragma {name}").fetchone()[0]
 
     def close(self) -> None:
         self._connection.close()

@@ -50,6 +50,7 @@ class Store:
         self._listing_thread = ThreadPoolExecutor(1, "listing")
         self._held: Counter[str] = Counter()
         self._unwanted: set[str] = set()
+        self._removals: set[asyncio.Future[None]] = set()
         self._committer = Committer(path, self.bodies, self._remove)
         self._committer.start()
 
@@ -84,8 +85,13 @@ class Store:
             self._held += Counter()
             self._remove(self._unwanted.intersection(names))
 
+    async def settled(self) -> None:
+        """Return once all bodies that may be removed are."""
+        await asyncio.gather(*self._removals)
+
     async def close(self) -> None:
         await self._committer.stop()
+        await self.settled()
         self._listing_thread.shutdown()
         self.bodies.close()
         self._listing.close()
@@ -98,7 +104,9 @@ class Store:
         self._unwanted.update(names)
         self._unwanted.difference_update(free)
         if free:
-            asyncio.get_running_loop().run_in_executor(None, self.bodies.remove_all, free)
+            removal = asyncio.get_running_loop().run_in_executor(None, self.bodies.remove_all, free)
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
 
 
 def require_bucket(index: Index, bucket: str) -> None:
