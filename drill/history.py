@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Protocol
 
@@ -74,14 +75,20 @@ class Event:
 
     def line(self) -> bytes:
         """Return the line as it stands in the file, line end included."""
-        fields = (
-            f'"n":{self.n},"t":{json.dumps(self.t)},"process":{json.dumps(self.process)}',
-            f'"type":"{self.type.value}","f":{json.dumps(self.f)},"key":{json.dumps(self.key)}',
-            f'"value":{json.dumps(self.value, sort_keys=True, separators=(",", ":"))}',
-            f'"site":{json.dumps(self.site)},"epoch":{json.dumps(self.epoch)}',
-            f'"request":{json.dumps(self.request)}',
+        epoch = "null" if self.epoch is None else self.epoch
+        text = (
+            f'{{"n":{self.n},"t":{self.t!r},"process":{_quoted(self.process)},"type":"{self.type.value}",'
+            f'"f":{_quoted(self.f)},"key":{_quoted(self.key)},"value":{_encoded(self.value)},'
+            f'"site":{_quoted(self.site)},"epoch":{epoch},"request":{_quoted(self.request)}}}\n'
         )
-        return ("{" + ",".join(fields) + "}\n").encode("ascii")
+        return text.encode("ascii")
+
+
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else encode_basestring_ascii(text)
 
 
 class Sink(Protocol):

@@ -33,18 +33,13 @@ def print_report(report: Report, console: "Console | None" = None) -> None:
 def _table(report: Report) -> "Table":
     from rich.table import Table
 
-    lossy = any(losses(drill.measures) != "nothing" for drill in report.drills)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("verdict", no_wrap=True)
-    table.add_column("drill", overflow="fold", min_width=22)
+    table.add_column("drill", overflow="fold")
     for heading in ("ok/failed/unknown", "write pause", "took"):
         table.add_column(heading, justify="right", no_wrap=True)
-    if lossy:
-        table.add_column("lost")
     for drill in report.drills:
-        cells = [_styled(drill.verdict.value, drill.verdict), *_cells(drill)]
-        lost = losses(drill.measures)
-        table.add_row(*cells, *(["-" if lost == "nothing" else lost] if lossy else []))
+        table.add_row(_styled(drill.verdict.value, drill.verdict), *_cells(drill))
     return table
 
 
@@ -67,6 +62,8 @@ def _against(drill: DrillResult) -> "list[Text]":
         lines += [Text(_printable(f"  {finding.checker}: {w.what}")) for w in finding.witnesses[:3]]
         if len(finding.witnesses) > 3:
             lines.append(Text(f"  {finding.checker}: and {len(finding.witnesses) - 3} more"))
+    if losses(drill.measures) != "nothing":
+        lines.append(Text(f"  lost or hidden: {losses(drill.measures)}"))
     return [*lines, Text(f"  repeat: {_printable(drill.repeat)}")]
 
 

@@ -246,6 +246,7 @@ def test_the_terminal_shows_each_drill_the_witness_and_the_command(tmp_path: Pat
     text = printed(reported(drilled(LOST, BIT), drilled(BIT, name="no [fault]\x1b[2J")))
     assert "violated: 1 held, 0 inconclusive, 1 violated, in 58.2 s" in text
     assert "acknowledged: post p-3f3a9c0d17be5542 is lost: it is not at west" in text
+    assert "lost or hidden: 1 posts" in text
     assert "repeat: git checkout 3f2c1ab" in text
     assert "no [fault]\\x1b[2J" in text
 

@@ -1,0 +1,224 @@
+"""How many operations a second each checker judges, on records in memory.
+
+    python benchmarks/checkers.py [--largest N]
+
+Histories of 10^4, 10^5 and 10^6 operations, clean, so that every checker goes
+all the way. Reading a history from its file is stated apart. A checker is
+linear when its figures stay in one order of magnitude; the last column is the
+largest history's cost for each operation against that of the smallest one.
+"""
+
+import argparse
+import gc
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from drill.checkers import REGISTRY, Checker, Evidence
+from drill.history import Event, History, Kind, history_of, read_history
+from drill.stores import CommentRow, LedgerRow, LikeRow, ObjectFacts, PostRow, QueueRow, SiteStores, UserRow
+from drill.verdict import Verdict
+
+SIZES = (10_000, 100_000, 1_000_000)
+
+SECONDS_MAX = 60.0
+"""A size that would take the benchmark past this, by what the one before it took, is left out (seconds)."""
+
+READ_MAX = 100_000
+"""Largest history that is also written to a file and read back (operations)."""
+
+
+class Platform:
+    """Makes a clean history, one operation after the other, and the stores it leaves."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.events: list[Event] = []
+        self.posts: dict[str, list[int]] = {}  #: id -> [likes, views]
+        self.likes: dict[tuple[str, str], LikeRow] = {}
+        self.comments: dict[int, CommentRow] = {}
+        self.ledger: dict[int, LedgerRow] = {}
+
+    def note(
+        self, type: Kind, f: str, key: str | None, value: dict[str, object] | None, request: str
+    ) -> None:
+        n, answered = len(self.events), type is not Kind.INVOKE
+        self.events.append(
+            Event(
+                n=n,
+                t=n / 1000,
+                process="client-1",
+                type=type,
+                f=f,
+                key=key,
+                value=value,
+                site="east" if answered else None,
+                epoch=1 if answered else None,
+                request=request,
+            )
+        )
+
+    def call(self, f: str, key: str | None, asked: dict[str, object], answer: dict[str, object]) -> None:
+        request = f"r-{len(self.events)}"
+        self.note(Kind.INVOKE, f, key, asked, request)
+        self.note(Kind.OK, f, key, answer, request)
+
+    def live(self, operations: int) -> None:
+        """Carry out that many operations, a tenth of them uploads."""
+        kinds = ("upload", "like", "view", "view", "comment", "earn", "get", "get", "list", "feed")
+        while len(self.events) < 2 * operations:
+            kind = self.random.choice(kinds) if self.posts else "upload"
+            step: Callable[[], None] = getattr(self, kind)
+            step()
+
+    def some_post(self) -> str:
+        return f"p-{self.random.randrange(len(self.posts))}"
+
+    def upload(self) -> None:
+        post = f"p-{len(self.posts)}"
+        self.posts[post] = [0, 0]
+        asked: dict[str, object] = {"user": "ann", "title": post, "caption": "", "tags": [], "audio": ""}
+        self.call("upload", post, {**asked, "sha256": post, "size": 1}, {"post": post})
+
+    def like(self) -> None:
+        post, user = self.some_post(), f"user-{len(self.events)}"
+        self.likes[post, user] = LikeRow(post_id=post, user_name=user)
+        self.posts[post][0] += 1
+        self.call("like", post, {"user": user}, {})
+
+    def view(self) -> None:
+        post = self.some_post()
+        self.posts[post][1] += 1
+        self.call("view", post, {"user": "ann"}, {})
+
+    def comment(self) -> None:
+        post, number = self.some_post(), len(self.events)
+        row = CommentRow(id=number, post_id=post, author="ann", body="hm", request_id=f"r-{number}")
+        self.comments[number] = row
+        self.call("comment", post, {"user": "ann", "body": "hm"}, {"comment": number})
+
+    def earn(self) -> None:
+        number = len(self.events)
+        row = LedgerRow(id=number, post_id="", account="ann", cents=5, request_id=f"r-{number}")
+        self.ledger[number] = row
+        self.call("earn", "ann", {"account": "ann", "cents": 5}, {"entry": number})
+
+    def get(self) -> None:
+        post = self.some_post()
+        likes, views = self.posts[post]
+        shown: dict[str, object] = {"title": post, "caption": "", "tags": [], "sha256": post}
+        self.call("get", post, {}, {**shown, "likes": likes, "views": views})
+
+    def list(self) -> None:
+        first = max(0, len(self.posts) - 20)
+        self.call("list", None, {}, {"posts": [f"p-{n}" for n in range(first, len(self.posts))]})
+
+    def feed(self) -> None:
+        shown = {self.some_post() for _ in range(5)}
+        self.call("feed", "ann", {}, {"posts": sorted(shown), "degraded": False})
+
+    def stores(self, site: str) -> SiteStores:
+        """Return what a perfect site would hold."""
+        return SiteStores(
+            site=site,
+            users={"ann": UserRow(name="ann")},
+            posts={post: _row(post, likes, views) for post, (likes, views) in self.posts.items()},
+            likes=self.likes,
+            comments=self.comments,
+            ledger=self.ledger,
+            queue={
+                n: QueueRow(id=n, post_id=post, state="waiting", request_id=post)
+                for n, post in enumerate(self.posts)
+            },
+            objects={f"objects/{post}": ObjectFacts(size=1, sha256=post) for post in self.posts},
+        )
+
+
+def _row(post: str, likes: int, views: int) -> PostRow:
+    return PostRow(
+        id=post,
+        author="ann",
+        title=post,
+        caption="",
+        tags=(),
+        audio="",
+        object_key=f"objects/{post}",
+        sha256=post,
+        size=1,
+        likes=likes,
+        views=views,
+        request_id=post,
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return how long `work` takes (seconds)."""
+    begins = time.perf_counter()
+    work()
+    return time.perf_counter() - begins
+
+
+def rates(operations: int) -> Iterator[tuple[str, float]]:
+    """Yield operations a second: of each checker, of pairing, of reading the file and pairing."""
+    platform = Platform(seed=1)
+    platform.live(operations)
+    serving, other = platform.stores("east"), platform.stores("west")
+    evidence = Evidence(serving=serving, other=other, stage="soak")
+    history = history_of(platform.events)
+    for name in (name for name in REGISTRY if name not in ("bite", "content")):
+        yield name, operations / timed(partial(_judge, REGISTRY[name], history, evidence))
+    yield "(pair)", operations / timed(partial(history_of, platform.events))
+    if operations <= READ_MAX:
+        yield "(read and pair)", operations / _reading(platform.events)
+
+
+def _judge(checker: Checker, history: History, evidence: Evidence) -> None:
+    assert checker(history, evidence).verdict is Verdict.HELD
+
+
+def _reading(events: list[Event]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "history.jsonl"
+        with path.open("wb") as file:
+            file.writelines(event.line() for event in events)
+        return timed(lambda: _read(path))
+
+
+def _read(path: Path) -> History:
+    return history_of(read_history(path))
+
+
+def main() -> None:
+    """Print the table. The collector is off: it would measure the heap around the checkers."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--largest", type=int, default=SIZES[-1], help="largest history, in operations")
+    largest: int = parser.parse_args().largest
+    gc.disable()
+    measured: dict[str, list[float]] = {}
+    sizes: list[int] = []
+    last = spent = 0.0
+    for size in SIZES:
+        if size > largest or spent + 10 * last > SECONDS_MAX:
+            break
+        begins = time.perf_counter()
+        for name, rate in rates(size):
+            measured.setdefault(name, []).append(rate)
+        sizes.append(size)
+        last = time.perf_counter() - begins
+        spent += last
+        gc.collect()
+    _print(sizes, measured)
+
+
+def _print(sizes: list[int], measured: dict[str, list[float]]) -> None:
+    print(f"{'operations/s':16}" + "".join(f"{size:>15,}" for size in sizes) + f"{'cost':>8}")  # noqa: T201
+    for name, found in measured.items():
+        shown = "".join(f"{rate:>15,.0f}" for rate in found).ljust(15 * len(sizes))
+        print(f"{name:16}{shown}{found[0] / found[-1]:>7.1f}x")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
