@@ -1,7 +1,8 @@
 """Whether a store keeps the promises that we rest on: each is tried against the real bucket.
 
 A server that answers 200 to a condition it does not know is more dangerous
-than one that says no, and many do (DECIDED.md, "Also promised by preflight").
+than one that says no, and there are many: nothing may rest on a condition that was
+not seen to hold against this very bucket.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Measured on 2 cores: signing alone costs 0.06 ms, a whole call 0.3-0.4 ms with
 aiohttp and 1.2-1.4 ms with boto3. obstore (0.16 ms) silently drops `Expires`,
-panics on metadata that is not ASCII and cannot carry every key.
+cannot read an object whose metadata is not ASCII, and cannot carry every key.
 """
 
 from collections.abc import Mapping
