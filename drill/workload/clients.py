@@ -8,7 +8,7 @@ from random import Random
 
 from drill.history import Event, HistoryWriter, Outcome
 from drill.workload.calls import call, shown
-from drill.workload.wishes import Known, Wish, first_log_ins, shuffled_kinds, wish
+from drill.workload.wishes import Known, Wish, first_log_ins, more, shuffled_kinds, wish
 from sample_platform.errors import NotServing, Refused, Unavailable, Unknown
 from sample_platform.model import Answer, post_id
 from sample_platform.ports import PlatformApi
@@ -32,12 +32,12 @@ class Amount:
     uploads: int = 200
     others: int = 2_000
     clients: int = 12
-    pace_seconds: float = 0.0  #: mean pause between two operations of a client
+    most: int = 8_000  #: bound, whatever happens: operations of a workload that goes on until it is released
 
 
 @dataclass(slots=True, kw_only=True)
 class Workload:
-    """Runs until its amount is done, or `stop` is called."""
+    """Runs until its amount is done *and* it is released; until then it goes on with what is no upload."""
 
     apis: Mapping[str, PlatformApi]
     route: Route
@@ -47,8 +47,9 @@ class Workload:
     first_site: str
     known: Known = field(default_factory=Known)
     under_way: dict[str, Wish] = field(default_factory=dict)  #: by client: what was sent and not answered
+    pace_seconds: float = 0.0  #: mean pause between two operations of a client
     done: int = 0
-    _stopped: bool = False
+    _released: bool = True
     _site: str = ""
     _requests: int = 0
 
@@ -63,17 +64,27 @@ class Workload:
         loops = [self._loop(name, kinds, Random(self.random.random())) for name in names]
         await asyncio.gather(*loops)
 
-    def stop(self) -> None:
-        """Send nothing new; what is under way comes to its end."""
-        self._stopped = True
+    def hold(self, *, pace_seconds: float) -> None:
+        """Go on at this pace until `release`, so that something is in flight whenever a fault strikes."""
+        self._released, self.pace_seconds = False, pace_seconds
+
+    def release(self) -> None:
+        """End when the amount is done, as fast as the platform answers."""
+        self._released, self.pace_seconds = True, 0.0
 
     async def _loop(self, name: str, kinds: list[str], random: Random) -> None:
-        while kinds and not self._stopped:
-            wanted = wish(kinds.pop(), random, self.known)
-            await self.perform(name, wanted, random)
+        while (kind := self._next(kinds, random)) is not None:
+            await self.perform(name, wish(kind, random, self.known), random)
             self.done += 1
-            if self.amount.pace_seconds:
-                await asyncio.sleep(random.expovariate(1 / self.amount.pace_seconds))
+            if self.pace_seconds:
+                await asyncio.sleep(random.expovariate(1 / self.pace_seconds))
+
+    def _next(self, kinds: list[str], random: Random) -> str | None:
+        if kinds:
+            return kinds.pop()
+        if self._released or self.done >= self.amount.most:
+            return None
+        return more(random)
 
     async def perform(self, process: str, wanted: Wish, random: Random) -> Answer[object] | None:
         """Send one operation until it is settled or patience ends; None when it was not acknowledged."""

@@ -66,6 +66,11 @@ def shuffled_kinds(random: Random, uploads: int, others: int) -> list[str]:
     return ["upload"] * early + _without(kinds, early)
 
 
+def more(random: Random) -> str:
+    """One more kind, when all are used up and the clients shall go on."""
+    return random.choices(list(SHARES), list(SHARES.values()))[0]
+
+
 def _without(kinds: Sequence[str], uploads: int) -> list[str]:
     kept = []
     for kind in kinds:

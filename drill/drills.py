@@ -1,0 +1,89 @@
+"""What a drill is, by name: its schedule, and the suites that the gate runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drill.nemesis import FAULTS, SITES
+from drill.points import RANDOM, Point, all_points, stage_points
+from drill.sample_plan import sample_plan
+
+ENDINGS = ("soak", "roll-back", "complete")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """One rehearsal, before it is run."""
+
+    seed: int
+    fault: str | None = None  #: None: a calm migration
+    victim: str | None = None
+    point: str | None = None  #: a crash point, or `random`
+    plant: str | None = None
+    ending: str = "soak"  #: what the operator asks for when the target serves
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+        what = f"{self.fault} {self.victim} at {self.point}" if self.fault else "calm"
+        end = "" if self.ending == "soak" else f", then {self.ending}"
+        plant = f" [{self.plant}]" if self.plant else ""
+        return f"{what}{end}{plant}"
+
+    def command(self, commit: str | None) -> str:
+        """The command that repeats it."""
+        words = ["cutover-drill run --fidelity live", f"--seed {self.seed}"]
+        if self.fault:
+            words.append(f"--fault {self.fault} --victim {self.victim} --at {self.point}")
+        if self.ending != "soak":
+            words.append(f"--ending {self.ending}")
+        if self.plant:
+            words.append(f"--plant {self.plant}")
+        return " ".join(words) + (f"   # at commit {commit}" if commit else "")
+
+
+def smoke(seed: int) -> list[Drill]:
+    """A calm migration, each stage x {kill source, kill target}, and one of each other kind."""
+    points = [str(point) for point in stage_points(sample_plan())]
+    kills = [
+        Drill(seed=seed + 1 + n, fault="kill", victim=victim, point=point)
+        for n, (point, victim) in enumerate((point, victim) for point in points for victim in SITES)
+    ]
+    others = [
+        Drill(seed=seed + 90, fault="kill", victim="coordinator", point="drain/close-site:after"),
+        Drill(seed=seed + 91, fault="pause", victim="coordinator", point="cut-over/grant-epoch:before"),
+        Drill(seed=seed + 92, fault="kill", victim="worker", point="catch-up"),
+        Drill(seed=seed + 93, fault="pause", victim="worker", point="drain"),
+        Drill(seed=seed + 94, fault="cut-then-kill", victim="source", point="verify"),
+        Drill(seed=seed + 95, fault="kill", victim="target", point="soak", ending="roll-back"),
+    ]
+    return [Drill(seed=seed, ending="complete"), *kills, *others]
+
+
+def full(seed: int) -> list[Drill]:
+    """Every point x every fault x every victim, forward."""
+    drills = smoke(seed)
+    points = [point for point in all_points(sample_plan()) if _forward(point)]
+    for fault in FAULTS.values():
+        for victim in fault.victims:
+            for point in points:
+                drills.append(
+                    Drill(seed=seed + len(drills), fault=fault.name, victim=victim, point=str(point))
+                )
+    return drills
+
+
+def random_kills(seed: int, count: int) -> list[Drill]:
+    """A site killed at a seeded random moment, `count` times."""
+    return [Drill(seed=seed + n, fault="kill", victim=SITES[n % 2], point=RANDOM) for n in range(count)]
+
+
+SUITES = {"smoke": smoke, "full": full}
+
+
+def _forward(point: Point) -> bool:
+    return point.stage not in ("rolled-back", "preflight")
+
+
+def listed(drills: Sequence[Drill]) -> list[str]:
+    """Their names, for `--list`."""
+    return [drill.name for drill in drills]

@@ -1,0 +1,94 @@
+"""The field of a live drill: what faults do to an embedded stack, and what they hit."""
+
+from dataclasses import dataclass, field
+
+from cutover.model.plan import Plan
+from drill.workload.clients import Workload
+from infra.embedded.stack import EmbeddedStack
+
+COORDINATOR = "operator/coordinator"
+STAND_IN = "operator/coordinator.2"
+
+
+@dataclass(slots=True)
+class LiveField:
+    """Faults name parts of the plan; this knows which processes and links they are."""
+
+    stack: EmbeddedStack
+    plan: Plan
+    coordinator_settings: dict[str, object]
+    coordinator_entry: str
+    standing_in: bool = False
+    dead: dict[str, None] = field(default_factory=dict)
+
+    def site(self, victim: str) -> str:
+        """The name of `source` or `target`."""
+        return self.plan.source if victim == "source" else self.plan.target
+
+    def process(self, victim: str) -> str:
+        """The stack's name of a process: `worker` is the one that follows the source."""
+        return COORDINATOR if victim == "coordinator" else f"{self.plan.target}/{victim}"
+
+    async def kill_site(self, site: str) -> None:
+        """All of it at one instant."""
+        await self.stack.kill_site(self.site(site))
+
+    async def restart_site(self, site: str) -> None:
+        """On the same data."""
+        await self.stack.restart_site(self.site(site))
+
+    async def kill_process(self, victim: str) -> None:
+        """SIGKILL."""
+        self.dead[victim] = None
+        await self.stack.kill(self.process(victim))
+
+    async def start_process(self, victim: str) -> None:
+        """Start it again; a coordinator's second life does not stop at the crash point."""
+        self.dead.pop(victim, None)
+        if victim == "coordinator":
+            await self.start_coordinator(COORDINATOR)
+        else:
+            await self.stack.start(self.process(victim))
+
+    async def start_coordinator(self, process: str, point: str | None = None) -> None:
+        """Start a coordinator that waits at `point`."""
+        settings = {**self.coordinator_settings, "point": point}
+        await self.stack.start(process, entry=self.coordinator_entry, settings=settings)
+
+    async def pause_process(self, victim: str) -> None:
+        """SIGSTOP, in the middle of whatever it does."""
+        await self.stack.pause(self.process(victim))
+
+    async def resume_process(self, victim: str) -> None:
+        """It wakes with all that it believed when it fell asleep."""
+        await self.stack.resume(self.process(victim))
+
+    async def stand_in(self, victim: str) -> None:
+        """A second coordinator takes over from the one that sleeps."""
+        self.standing_in = True
+        await self.start_coordinator(STAND_IN)
+
+    async def cut_between_sites(self) -> None:
+        """Both directions; bytes are held back and never arrive."""
+        for link in self._links():
+            await self.stack.cut(link)
+
+    async def heal_between_sites(self) -> None:
+        """Both directions."""
+        for link in self._links():
+            await self.stack.heal(link)
+
+    def _links(self) -> tuple[str, str]:
+        source, target = self.plan.source, self.plan.target
+        return f"{source}-{target}", f"{target}-{source}"
+
+
+def in_flight(workload: Workload, victim: str, point: str, *, following: bool) -> dict[str, object] | None:
+    """What was under way on the victim, or on a link that it needs, when a fault struck; None: nothing."""
+    found: dict[str, object] = {}
+    if "/" in point:
+        found["action"] = point
+    calls = len(workload.under_way)
+    if calls and (victim == "source" or following):
+        found["operations"] = calls
+    return found or None

@@ -1,0 +1,264 @@
+"""Runs one drill on an embedded stack, from a fresh run to its verdict."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from time import monotonic
+
+from cutover.engine.journalling import ask, begin, state_of
+from cutover.errors import CutoverError
+from cutover.model.journal import Intent
+from cutover.model.plan import Plan
+from cutover.model.stage import Stage
+from cutover.protocol.replay import State
+from drill.checkers import Evidence, Scheduled, judge
+from drill.drills import Drill
+from drill.history import HistoryWriter, history_of, read_history
+from drill.live.access import Access, access, store_reader
+from drill.live.field import COORDINATOR, LiveField, in_flight
+from drill.live.harness import Entry, Line
+from drill.measures import measure
+from drill.nemesis import FAULTS, Fault
+from drill.points import RANDOM
+from drill.report.contract import DrillResult
+from drill.stores import SiteStores
+from drill.stores_live import StoresUnreadable
+from drill.verdict import Finding, Verdict, Witness
+from drill.workload.clients import Amount, Workload
+from infra.embedded.stack import EmbeddedStack
+
+COORDINATOR_ENTRY = "drill.live.coordinator:serve"
+GOAL_SECONDS = 60.0
+"""Longest that a migration may take to its goal, faults included, before the drill is inconclusive."""
+SETTLE_SECONDS = 15.0
+"""Longest that the other site may take to have everything once all is healed and the clients are done."""
+PACE_SECONDS = 0.025
+"""Mean pause of a client between two operations while the migration runs: 12 clients, some 250 a second."""
+RANDOM_SECONDS = 3.5
+"""A random fault strikes within this time after the coordinator was started: as long as a calm one takes."""
+LOOK_SECONDS = 0.05
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class LiveDrill:
+    """One drill; `folder` takes its history."""
+
+    stack: EmbeddedStack
+    plan: Plan
+    drill: Drill
+    history_file: Path
+    tell: Tell = lambda _: None
+    amount: Amount = field(default_factory=Amount)
+    prepare: Callable[[Workload], Awaitable[None]] | None = None
+    _healing: "asyncio.Task[None] | None" = None
+    _struck: asyncio.Event = field(default_factory=asyncio.Event)
+    _problems: list[Witness] = field(default_factory=list)
+    _lag: float | None = None
+
+    async def run(self, *, commit: str | None = None) -> DrillResult:
+        """Run it to its verdict."""
+        began = monotonic()
+        self.history_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.history_file.open("wb") as sink:
+            history = HistoryWriter(sink, lambda: monotonic() - began)
+            async with access(self.stack, self.plan) as reached:
+                evidence = await self._rehearse(history, reached)
+        recorded = history_of(read_history(self.history_file))
+        findings = (*judge(recorded, evidence), *self._progress())
+        return DrillResult(
+            name=self.drill.name,
+            seed=self.drill.seed,
+            fidelity="live",
+            schedule=evidence.scheduled,
+            plant=self.drill.plant,
+            seconds=monotonic() - began,
+            repeat=self.drill.command(commit),
+            findings=findings,
+            measures=measure(recorded, findings, lag_s=self._lag),
+            history=self.history_file,
+        )
+
+    # -- the rehearsal ------------------------------------------------------------------------
+
+    async def _rehearse(self, history: HistoryWriter, reached: Access) -> Evidence:
+        workload = self._workload(history, reached)
+        line = Line(
+            self.stack.folder.path / "harness.sock",
+            lambda entry: self._record(history, entry),
+            lambda point: self._strike(history, field_, workload, point),
+        )
+        field_ = self._field(line.path)
+        async with line:
+            if self.prepare is not None:
+                await self.prepare(workload)
+            workload.hold(pace_seconds=PACE_SECONDS)
+            clients = asyncio.ensure_future(workload.run())
+            try:
+                await begin(reached.parts)
+                await field_.start_coordinator(COORDINATOR, self.drill.point)
+                await self._until_goal(history, field_, workload, reached)
+                workload.release()
+                await clients
+            finally:
+                clients.cancel()
+                await asyncio.gather(clients, return_exceptions=True)
+            await self._ending(reached)
+            return await self._evidence(reached)
+
+    def _workload(self, history: HistoryWriter, reached: Access) -> Workload:
+        return Workload(
+            apis=reached.clients,
+            route=reached.route,
+            history=history,
+            random=Random(f"workload {self.drill.seed}"),
+            amount=self.amount,
+            first_site=self.plan.source,
+        )
+
+    def _field(self, socket: Path) -> LiveField:
+        settings: dict[str, object] = {"harness": str(socket), "plant": self.drill.plant}
+        return LiveField(self.stack, self.plan, settings, COORDINATOR_ENTRY)
+
+    def _record(self, history: HistoryWriter, entry: Entry) -> None:
+        if entry["kind"] != "move":
+            return
+        history.move(
+            stage=entry["stage"], direction=entry["direction"], actions=entry["actions"], entry=entry["n"]
+        )
+        if entry["stage"] == "drain" and entry["facts"].get("lag_seconds") is not None:
+            self._lag = max(self._lag or 0.0, float(entry["facts"]["lag_seconds"]))
+        self.tell(entry["stage"])
+
+    async def _until_goal(
+        self, history: HistoryWriter, field_: LiveField, workload: Workload, reached: Access
+    ) -> None:
+        """Until the target serves and its way back was compared, and every fault is healed."""
+        surprise = asyncio.ensure_future(self._surprise(history, field_, workload))
+        try:
+            async with asyncio.timeout(GOAL_SECONDS):
+                await self._reach(reached, _at_soak)
+                if self.drill.fault and self.drill.point == RANDOM:
+                    await surprise
+                if self._healing is not None:
+                    await self._healing
+                    await self._reach(reached, _at_soak)
+        except TimeoutError:
+            await self._stuck(reached)
+        finally:
+            surprise.cancel()
+            await asyncio.gather(surprise, return_exceptions=True)
+
+    async def _reach(self, reached: Access, there: Callable[[State], bool]) -> None:
+        while True:
+            with suppress(CutoverError):
+                state = await state_of(reached.parts)
+                if state is not None and there(state):
+                    return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _stuck(self, reached: Access) -> None:
+        where = "an unreadable journal"
+        with suppress(CutoverError):
+            state = await state_of(reached.parts)
+            where = f"{state.stage.value}, {len(state.pending)} action(s) left" if state else "its beginning"
+        what = f"the migration did not reach its goal within {GOAL_SECONDS:.0f} s: it stands at {where}"
+        self._problems.append(Witness(what=what))
+
+    # -- the fault ----------------------------------------------------------------------------
+
+    async def _surprise(self, history: HistoryWriter, field_: LiveField, workload: Workload) -> None:
+        if self.drill.fault and self.drill.point == RANDOM:
+            seconds = Random(f"moment {self.drill.seed}").uniform(0.05, RANDOM_SECONDS)
+            await asyncio.sleep(seconds)
+            await self._strike(history, field_, workload, RANDOM)
+
+    async def _strike(
+        self, history: HistoryWriter, field_: LiveField, workload: Workload, point: str
+    ) -> None:
+        """Strike once, and let the healing follow by itself."""
+        if self.drill.fault is None or self._struck.is_set():
+            return
+        self._struck.set()
+        fault, victim = FAULTS[self.drill.fault], self.drill.victim or ""
+        following = point != "preflight"
+        bite = in_flight(workload, victim, point, following=following)
+        history.fault(name=fault.name, victim=victim, point=point, bite=bite)
+        self.tell(f"{fault.name} {victim}")
+        await fault.strike(field_, victim)
+        self._healing = asyncio.ensure_future(self._heal(history, field_, fault, victim))
+
+    async def _heal(self, history: HistoryWriter, field_: LiveField, fault: Fault, victim: str) -> None:
+        await asyncio.sleep(fault.seconds)
+        await fault.heal(field_, victim)
+        history.heal(name=fault.name, victim=victim)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    async def _ending(self, reached: Access) -> None:
+        """What the operator asks for, then wait until the other site has everything."""
+        try:
+            async with asyncio.timeout(GOAL_SECONDS):
+                if self.drill.ending == "roll-back":
+                    await ask(reached.parts, Intent.ROLL_BACK)
+                    await self._reach(reached, lambda state: state.stage is Stage.ROLLED_BACK)
+                elif self.drill.ending == "complete":
+                    await self._settle(reached)
+                    await ask(reached.parts, Intent.COMPLETE)
+                    await self._reach(reached, lambda state: state.stage is Stage.COMPLETE)
+                else:
+                    await self._settle(reached)
+        except TimeoutError:
+            await self._stuck(reached)
+
+    async def _settle(self, reached: Access) -> None:
+        """Convergence is judged by the checkers; this only gives it its time."""
+        sites, grant = reached.parts.sites, await reached.parts.register.read()
+        serving = grant.grant.serving if grant else self.plan.source
+        with suppress(CutoverError, TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                end = (await sites[serving].look()).end
+                while True:
+                    applied = (await sites[self.plan.peer(serving)].look()).applied
+                    if applied is not None and applied.reaches(end):
+                        return
+                    await asyncio.sleep(LOOK_SECONDS)
+
+    async def _evidence(self, reached: Access) -> Evidence:
+        state = await state_of(reached.parts)
+        grant = await reached.parts.register.read()
+        serving = grant.grant.serving if grant else self.plan.source
+        first, second = await asyncio.gather(self._stores(serving), self._stores(self.plan.peer(serving)))
+        stage = state.stage if state else Stage.PREFLIGHT
+        drill = self.drill
+        planned = (
+            (Scheduled(fault=drill.fault, victim=drill.victim or "", point=drill.point or ""),)
+            if drill.fault
+            else ()
+        )
+        return Evidence(
+            serving=first,
+            other=second,
+            stage=stage.value,
+            complete=stage in (Stage.COMPLETE, Stage.ROLLED_BACK),
+            scheduled=planned,
+        )
+
+    async def _stores(self, site: str) -> SiteStores | None:
+        try:
+            return await store_reader(self.stack.outputs(), site).read()
+        except StoresUnreadable as error:
+            self._problems.append(Witness(what=f"{error}", site=site))
+            return None
+
+    def _progress(self) -> tuple[Finding, ...]:
+        verdict = Verdict.INCONCLUSIVE if self._problems else Verdict.HELD
+        return (Finding(checker="progress", verdict=verdict, witnesses=tuple(self._problems)),)
+
+
+def _at_soak(state: State) -> bool:
+    return state.stage is Stage.SOAK and not state.pending and bool(state.clean)

@@ -1,0 +1,109 @@
+"""What can go wrong, who it happens to, and how it is undone: a fault owns its healing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+DEAD_SECONDS = 0.8
+"""How long a killed victim stays dead: several leases of a small request, a fraction of a drain."""
+ASLEEP_SECONDS = 1.5
+"""How long a paused process sleeps, so that others go on without it."""
+CUT_SECONDS = 0.4
+"""How long a link is cut before the site behind it dies: what it acknowledges then is not sent."""
+
+
+class Field(Protocol):
+    """What a fault acts on. Sites and processes are named by their part in the plan."""
+
+    async def kill_site(self, site: str) -> None: ...
+    async def restart_site(self, site: str) -> None: ...
+    async def kill_process(self, victim: str) -> None: ...
+    async def start_process(self, victim: str) -> None: ...
+    async def pause_process(self, victim: str) -> None: ...
+    async def resume_process(self, victim: str) -> None: ...
+    async def stand_in(self, victim: str) -> None:
+        """Start a second one beside a paused process."""
+
+    async def cut_between_sites(self) -> None: ...
+    async def heal_between_sites(self) -> None: ...
+
+
+Act = Callable[[Field, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One way to break something."""
+
+    name: str
+    victims: tuple[str, ...]
+    strike: Act
+    heal: Act
+    seconds: float  #: between the two
+
+
+async def _kill(field: Field, victim: str) -> None:
+    if victim in SITES:
+        await field.kill_site(victim)
+    else:
+        await field.kill_process(victim)
+
+
+async def _start(field: Field, victim: str) -> None:
+    if victim in SITES:
+        await field.restart_site(victim)
+    else:
+        await field.start_process(victim)
+
+
+async def _pause(field: Field, victim: str) -> None:
+    """Others must be able to go on: a second coordinator takes over, and the first wakes late."""
+    await field.pause_process(victim)
+    if victim == "coordinator":
+        await field.stand_in(victim)
+
+
+async def _resume(field: Field, victim: str) -> None:
+    await field.resume_process(victim)
+
+
+async def _cut_then_kill(field: Field, victim: str) -> None:
+    await field.cut_between_sites()
+    await asyncio.sleep(CUT_SECONDS)
+    await field.kill_site(victim)
+
+
+async def _heal_and_restart(field: Field, victim: str) -> None:
+    await field.heal_between_sites()
+    await field.restart_site(victim)
+
+
+SITES = ("source", "target")
+
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault(
+            name="kill",
+            victims=(*SITES, "worker", "coordinator"),
+            strike=_kill,
+            heal=_start,
+            seconds=DEAD_SECONDS,
+        ),
+        Fault(
+            name="pause",
+            victims=("worker", "coordinator"),
+            strike=_pause,
+            heal=_resume,
+            seconds=ASLEEP_SECONDS,
+        ),
+        Fault(
+            name="cut-then-kill",
+            victims=SITES,
+            strike=_cut_then_kill,
+            heal=_heal_and_restart,
+            seconds=DEAD_SECONDS,
+        ),
+    )
+}
