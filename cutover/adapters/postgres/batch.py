@@ -1,0 +1,161 @@
+"""One transaction of the applier: it checks that this site still follows, and commits a position."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor
+
+from cutover.adapters.postgres.catalog import Described, describe
+from cutover.adapters.postgres.records import Command, Place, Records
+from cutover.adapters.postgres.runs import Run, Runs, statement
+from cutover.adapters.postgres.session import rows_of, texts
+from cutover.errors import Refused, StaleTerm
+from cutover.model.action import Guard
+from cutover.model.change import Change, Transaction, Truncate
+from cutover.model.plan import Plan
+from cutover.model.position import Position
+from cutover.ports.database import READ_AGAIN, Aside
+
+_FOLLOW = "select term, entry, watching, brake from cutover.follow for share"
+_SEEN = "select term, entry from cutover.guard"
+
+_ROW_ERRORS = ("22", "23", "44", "54", "P0")
+"""SQLSTATE classes that speak of one row: bad value, constraint, view check, limit, a user's trigger."""
+
+_IDENTITY_ERROR = "428C9"  # an identity that is always generated was to be changed
+
+
+def is_of_row(error: psycopg.Error) -> bool:
+    """Whether a row was refused, rather than the whole batch."""
+    state = error.sqlstate or ""
+    return state.startswith(_ROW_ERRORS) or state == _IDENTITY_ERROR
+
+
+def why_refused(error: psycopg.Error) -> str:
+    """Why a row was refused: without the values, which belong to users."""
+    named = f", constraint {error.diag.constraint_name}" if error.diag.constraint_name else ""
+    return f"{error.diag.message_primary or type(error).__name__} (SQLSTATE {error.sqlstate}{named})"
+
+
+@dataclass(slots=True)
+class Writer:
+    """The applier's connection, and what it knows of the tables and of rows that are set aside."""
+
+    connection: AsyncConnection[Any]
+    site: str
+    plan: Plan
+    known: frozenset[Place] = frozenset()
+    tables: dict[str, Described] = field(default_factory=dict)
+    watching: bool = False
+
+    async def begin(self, guard: Guard) -> None:
+        """Begin a transaction that nobody can tell to stop before its end.
+
+        StaleTerm when this site no longer follows under this guard.
+        """
+        await self.connection.execute("begin")
+        found = await texts(self.connection, _FOLLOW)
+        carried = (guard.term, guard.entry)
+        told = [(int(row[0] or 0), int(row[1] or 0)) for row in found]
+        if told != [carried]:
+            seen = told or [(int(a or 0), int(b or 0)) for a, b in await texts(self.connection, _SEEN)]
+            raise StaleTerm(site=self.site, carried=carried, seen=(seen or [(0, 0)])[0])
+        if found[0][3] is not None:
+            raise Refused(
+                f"the applier of site {self.site!r} stands still: {found[0][3]}. "
+                f"`cutover release-brake` lets it go on."
+            )
+        self.watching = found[0][2] == "t"
+
+    async def know(self, transactions: Sequence[Transaction]) -> None:
+        """Read the catalog for tables that were not met before."""
+        for transaction in transactions:
+            for change in transaction.changes:
+                for table in change.tables if isinstance(change, Truncate) else (change.table,):
+                    if table not in self.tables:
+                        await self.describe(table)
+
+    async def describe(self, table: str) -> Described:
+        """A table as the catalog has it now."""
+        self.tables[table] = await describe(self.connection, self.site, self.plan.table(table))
+        return self.tables[table]
+
+    async def apply(self, transactions: Sequence[Transaction], records: Records) -> None:
+        """Apply all in few statements and commit; psycopg.Error when any row is refused."""
+        runs = Runs()
+        for transaction in transactions:
+            for change in transaction.changes:
+                records.sort(change, runs, self.tables.__getitem__)
+        await self._send(runs, records, commit=transactions[-1].position)
+
+    async def apply_singly(self, transactions: Sequence[Transaction], records: Records) -> list[Aside]:
+        """Apply each transaction by itself, and where a row is refused each change; then commit.
+
+        Returns what was set aside.
+        """
+        refused: list[Aside] = []
+        for transaction in transactions:
+            before = records.copy()
+            if await self._tried(transaction.changes, records) is None:
+                continue
+            records.restore(before)
+            for change in transaction.changes:
+                refused += await self._one(change, records)
+        await self._send(Runs(), records, commit=transactions[-1].position)
+        return refused
+
+    async def _one(self, change: Change, records: Records) -> list[Aside]:
+        before = records.copy()
+        error = await self._tried([change], records)
+        if error is None:
+            return []
+        records.restore(before)
+        if isinstance(change, Truncate):
+            raise error
+        reason = why_refused(error)
+        records.touch(change)
+        records.refuse(change, reason)
+        return [Aside(table=change.table, key=change.key, reason=reason)]
+
+    async def _tried(self, changes: Sequence[Change], records: Records) -> psycopg.Error | None:
+        """Apply changes under a savepoint; what refused a row, if one was."""
+        runs = Runs()
+        for change in changes:
+            records.sort(change, runs, self.tables.__getitem__)
+        await self.connection.execute("savepoint tried")
+        try:
+            await self._send(runs, records, commit=None)
+        except psycopg.Error as error:
+            if not is_of_row(error):
+                raise
+            await self.connection.execute("rollback to savepoint tried; release savepoint tried")
+            return error
+        await self.connection.execute("release savepoint tried")
+        return None
+
+    async def _send(self, runs: Runs, records: Records, *, commit: Position | None) -> None:
+        """Send all statements before reading any answer; the last may be the commit."""
+        done: list[tuple[Run, AsyncRawCursor[Any]]] = []
+        async with self.connection.pipeline():
+            for run in runs:
+                command = statement(run, self.tables[run.table])
+                done.append((run, await self._execute(command)))
+            if commit is not None:
+                for command in records.commands(commit, watching=self.watching):
+                    await self._execute(command)
+                await self.connection.execute("commit")
+        for run, cursor in done:
+            found = {int(row[0] or 0) for row in rows_of(cursor.pgresult)}
+            for key in run.missing(self.tables[run.table], found):
+                records.again.append(Aside(table=run.table, key=key, reason=READ_AGAIN))
+
+    async def _execute(self, command: Command) -> AsyncRawCursor[Any]:
+        cursor = AsyncRawCursor(self.connection)
+        await cursor.execute(command[0].encode(), command[1], prepare=True)
+        return cursor
+
+    async def finish(self, records: Records, position: Position) -> None:
+        """Write the records and commit."""
+        await self._send(Runs(), records, commit=position)

@@ -1,0 +1,116 @@
+"""Two databases of which one follows the other, put together from the real adapters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from cutover.adapters.postgres.applier import PostgresApplier
+from cutover.adapters.postgres.changelog import PostgresLog
+from cutover.adapters.postgres.rows import PostgresRows
+from cutover.adapters.postgres.site import PostgresSite
+from cutover.model.action import Guard
+from cutover.model.change import Chunk, Key, LogItem, Quiet, Transaction
+from cutover.model.plan import MergeRule, Plan, Table
+from cutover.ports.database import Aside
+from resilience_tests.contract.database.server import Database
+
+GUARD = Guard(1, 7)
+DEADLINE_SECONDS = 20.0
+
+
+def plan_of(*tables: Table) -> Plan:
+    """A plan from `east` to `west`."""
+    return Plan(name="move", source="east", target="west", tables=tables)
+
+
+def table(name: str, *key: str, **more: object) -> Table:
+    """A planned table; its key is `id` unless another is named."""
+    return Table(name=name, key=key or ("id",), merge=MergeRule.RECORD, **more)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Link:
+    """`here` follows `there`."""
+
+    plan: Plan
+    here: Database
+    there: Database
+    log: PostgresLog
+    rows: PostgresRows
+    applier: PostgresApplier
+    site: PostgresSite
+
+    async def take(self) -> Transaction:
+        """The next transaction of the log."""
+        while True:
+            item = await self.item()
+            if isinstance(item, Transaction):
+                return item
+
+    async def item(self) -> LogItem:
+        """The next item of the log."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await anext(self.log.read())
+
+    async def until_mark(self, name: str) -> list[Transaction]:
+        """Everything up to a mark, which is written now."""
+        await self.rows.mark(name)
+        found = [await self.take()]
+        while found[-1].mark != name:
+            found.append(await self.take())
+        return found
+
+    async def apply(
+        self, batch: Sequence[Transaction], *, aside: Sequence[Aside] = (), upserting: Collection[str] = ()
+    ) -> Sequence[Aside]:
+        """Apply under the guard that this site was told."""
+        return await self.applier.apply(batch, upserting=upserting, aside=aside, guard=GUARD)
+
+    async def catch_up(self) -> Sequence[Aside]:
+        """Apply everything that the log has now, in one commit."""
+        return await self.apply(await self.until_mark("caught up"))
+
+    async def place(self, chunk: Chunk, mark: Transaction, *, without: Collection[Key] = ()) -> None:
+        """Place a chunk of which every object is here."""
+        await self.applier.place(chunk, without=without, aside=(), mark=mark, guard=GUARD)
+
+    async def quiet(self) -> Quiet:
+        """The next word that the log has nothing for us."""
+        while True:
+            item = await self.item()
+            if isinstance(item, Quiet):
+                return item
+
+
+@asynccontextmanager
+async def following(
+    plan: Plan, here: Database, there: Database, *, schema: Sequence[str], backfill: bool = False
+) -> AsyncIterator[Link]:
+    """Make the schema in both databases, prepare both, and let `here` (west) follow `there` (east)."""
+    for database in (here, there):
+        await database.run(*schema)
+    east = PostgresSite(site="east", connection=there.address("cutover_admin"), plan=plan)
+    west = PostgresSite(site="west", connection=here.address("cutover_admin"), plan=plan)
+    link = Link(
+        plan,
+        here,
+        there,
+        PostgresLog(there.address("cutover_admin"), site="east", plan=plan),
+        PostgresRows(there.address("cutover_admin"), site="east", plan=plan),
+        PostgresApplier(here.address("cutover_applier"), site="west", plan=plan),
+        west,
+    )
+    try:
+        await east.prepare(guard=GUARD)
+        await west.prepare(guard=GUARD)
+        await east.keep_log(guard=GUARD)
+        await west.follow(backfill=backfill, guard=GUARD)
+        await link.applier.start()
+        yield link
+    finally:
+        await link.log.close()
+        await link.rows.close()
+        await link.applier.close()
+        await east.close_connections()
+        await west.close_connections()
