@@ -31,13 +31,22 @@ class PostgresAddress:
         return f"{self.host}:{self.port}/{self.database}"
 
 
+AS_SERVED = (
+    "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
+    " -c search_path=pg_catalog,pg_temp"
+)
+"""What our statements rest on, whatever a database or a role has as its default."""
+
+DURABLE = f"{AS_SERVED} -c synchronous_commit=on"
+"""The same, with commits that are on disk when they are acknowledged."""
+
+
 async def connect(
-    address: PostgresAddress, *, site: str, timeout: float = CONNECT_SECONDS
+    address: PostgresAddress, *, site: str, timeout: float = CONNECT_SECONDS, settings: str = DURABLE
 ) -> AsyncConnection:
     """Open an autocommit connection whose statements end after `timeout` seconds at the server.
 
-    Commits are durable whatever the server's default is. SiteUnreachable when
-    it does not answer, BadInput when it does not know us.
+    SiteUnreachable when it does not answer, BadInput when it does not know us.
     """
     opened = AsyncConnection.connect(
         host=address.host,
@@ -48,7 +57,7 @@ async def connect(
         connect_timeout=max(2, round(timeout)),
         application_name="cutover",
         autocommit=True,
-        options=f"{_SETTINGS} -c statement_timeout={round(timeout * 1000)}",
+        options=f"{settings} -c statement_timeout={round(timeout * 1000)}",
     )
     try:
         async with asyncio.timeout(timeout):
@@ -57,13 +66,6 @@ async def connect(
         raise SiteUnreachable(site, f"PostgreSQL at {address} did not answer in {timeout:g} s") from None
     except psycopg.OperationalError as error:
         raise _not_let_in(address, site, str(error)) from None
-
-
-_SETTINGS = (
-    "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed"
-    " -c default_transaction_read_only=off -c search_path=pg_catalog,pg_temp"
-)
-"""What we rest on, whatever a database or a role has as its default."""
 
 
 def _not_let_in(address: PostgresAddress, site: str, text: str) -> Exception:
