@@ -102,11 +102,11 @@ def _site(plan: Plan, one: Place) -> PostgresSite:
 
 
 def _rows(plan: Plan, one: Place) -> PostgresRows:
-    return PostgresRows(site=one.name, connection=one.address(ADMIN), plan=plan)
+    return PostgresRows(one.address(ADMIN), site=one.name, plan=plan)
 
 
 def _applier(plan: Plan, one: Place) -> PostgresApplier:
-    return PostgresApplier(site=one.name, connection=one.address(APPLIER), plan=plan)
+    return PostgresApplier(one.address(APPLIER), site=one.name, plan=plan)
 
 
 def _log(plan: Plan, one: Place) -> Callable[[], ChangeLog]:

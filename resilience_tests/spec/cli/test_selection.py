@@ -17,8 +17,8 @@ from cutover.cli.selection import (
     state_folder,
 )
 from cutover.errors import BadInput
-from cutover.model.outputs import Database, ObjectStore, Outputs, SiteOutputs, WitnessOutputs
 from infra.embedded.state import StateFolder
+from resilience_tests.spec.cli.world import outputs_of
 
 PLAN = """\
 schema: 1
@@ -27,26 +27,6 @@ source: east
 target: west
 tables: [{{name: posts, key: [id], merge: record}}]
 """
-
-STORE = ObjectStore(endpoint="http://127.0.0.1:1", bucket="b", region="r")
-
-
-def outputs_of(*sites: str) -> Outputs:
-    roles = dict(zip(sites, ("source", "target"), strict=True))
-    described = {
-        name: SiteOutputs(
-            role=role,
-            region="r",
-            s3=STORE,
-            postgres=Database(host="127.0.0.1", port=1, database="d"),
-            platform="http://127.0.0.1:1",
-            agent="http://127.0.0.1:1",
-            credentials_file=f"{name}.json",
-        )
-        for name, role in roles.items()
-    }
-    witness = WitnessOutputs(s3=STORE, prefix="p/", credentials_file="witness.json")
-    return Outputs(name="main", kind="embedded", sites=described, witness=witness)
 
 
 @pytest.fixture
