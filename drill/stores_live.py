@@ -7,6 +7,7 @@ set aside is the one thing asked of it, by a query that the caller gives.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -37,6 +38,9 @@ OBJECT_THREADS = 8
 
 CHUNK_BYTES = 1 << 20
 """How much of an object is in memory at a time, for each thread."""
+
+PAGE_KEYS = 1_000
+"""Keys in a page of a listing: the most that S3 gives."""
 
 ANSWER_SECONDS_MAX = 30
 """Longest wait for one answer of a store (seconds): reading happens when all is healed."""
@@ -89,11 +93,27 @@ class EngineQueries:
     """What to ask a site's database of what the engine did there; each may be left out.
 
     `hidden` returns rows of (table, key, reason) as text; `fence` one row of (role, epoch).
-    A query of a table that is not there counts as left out: the engine is not installed.
+    A query of what is not there counts as left out: the engine is not installed.
     """
 
     hidden: str | None = None
     fence: str | None = None
+
+
+INSTALLED = EngineQueries(
+    hidden="""
+        select regexp_replace(table_name, '^public[.]', ''),
+               (select string_agg(part #>> '{}', '/' order by place)
+                from jsonb_array_elements(key) with ordinality as parts (part, place)),
+               reason
+        from cutover.set_aside order by 1, 2
+    """,
+    fence="""
+        select case last_value % 2 when 1 then 'open' else 'closed' end, last_value / 2
+        from cutover.fence_state
+    """,
+)
+"""The questions to an engine of this repository: what it set aside, and how its fence stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +123,7 @@ class LiveStoreReader:
     site: str
     database: DatabaseAccess
     bucket: BucketAccess
-    queries: EngineQueries = EngineQueries()
+    queries: EngineQueries = INSTALLED
 
     async def read(self) -> SiteStores:
         """Return all rows, as of one moment, and then every object, read to its last byte.
@@ -243,7 +263,8 @@ def read_bucket(access: BucketAccess) -> dict[str, ObjectFacts]:
 
 
 def _keys(client: Any, bucket: str) -> Iterator[str]:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+    pages = client.get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=bucket, PaginationConfig={"PageSize": PAGE_KEYS}):
         for item in page.get("Contents", ()):
             yield item["Key"]
 
@@ -257,7 +278,7 @@ def _object(client: Any, bucket: str, key: str) -> tuple[str, ObjectFacts | None
             return key, None
         raise
     digest, size = sha256(), 0
-    with answer["Body"] as body:
+    with closing(answer["Body"]) as body:
         for chunk in body.iter_chunks(CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)

@@ -345,6 +345,14 @@ def test_an_object_whose_acknowledged_row_is_missing_is_an_orphan_of_ours() -> N
     assert "has no row" in finding.witnesses[0].what
 
 
+def test_an_orphan_of_ours_is_found_at_the_site_that_follows_and_at_no_other() -> None:
+    tale = told()
+    found = changed_other(tale.story.evidence(), posts={})
+    assert tale.story.judged_by("attached", found).verdict is Verdict.VIOLATED
+    for stage in ("backfill", "complete", "rolled_back"):
+        assert tale.story.judged_by("attached", replace(found, stage=stage)).verdict is Verdict.HELD
+
+
 def test_an_object_that_an_unanswered_upload_left_is_for_the_reaper() -> None:
     story = Story()
     story.upload("r-1")
@@ -511,11 +519,13 @@ def test_a_difference_that_is_held_back_is_not_concluded_from() -> None:
 
 def test_after_complete_the_old_site_may_fall_behind_but_nothing_may_be_left_there() -> None:
     tale = told()
-    found = tale.story.evidence(stage="complete", complete=True)
+    found = tale.story.evidence(stage="soak", complete=True)
     assert tale.story.judged_by("converged", changed_other(found, posts={})).verdict is Verdict.HELD
     finding = tale.story.judged_by("converged", lost_post(tale, found))
     assert finding.verdict is Verdict.VIOLATED
     assert "left behind at east" in finding.witnesses[0].what
+    rolled_back = lost_post(tale, tale.story.evidence(stage="rolled_back"))
+    assert tale.story.judged_by("converged", rolled_back).verdict is Verdict.VIOLATED
 
 
 def test_a_migration_that_never_caught_up_is_not_compared() -> None:
