@@ -1,7 +1,7 @@
 """The one ordered writer of the peer's changes in a PostgreSQL database."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import psycopg
 from psycopg import AsyncConnection
@@ -45,6 +45,7 @@ select pg_replication_origin_create($1)
 where not exists (select from pg_replication_origin where roname = $1)
 """
 _TAKE_ORIGIN = "select pg_replication_origin_session_setup($1)"
+_LEAVE_ORIGIN = "select pg_replication_origin_session_reset()"
 _APPLIED = "select position from cutover.applied"
 _ASIDE = "select table_name, key from cutover.set_aside"
 _FOLLOWING = "select backfill, term, entry, brake, released from cutover.follow"
@@ -61,9 +62,9 @@ class PostgresApplier:
     A batch that fails in any way ends the connection: then `start` again.
     """
 
-    def __init__(self, address: PostgresAddress, *, site: str, plan: Plan) -> None:
-        self._address, self._site, self._plan = address, site, plan
-        self._beside = Connections(address, site=site)
+    def __init__(self, connection: PostgresAddress, *, site: str, plan: Plan) -> None:
+        self._address, self._site, self._plan = connection, site, plan
+        self._beside = Connections(connection, site=site)
         self._writer: Writer | None = None
         self._applied: Position | None = None
         self._durable: Position | None = None
@@ -205,7 +206,7 @@ class PostgresApplier:
         writer, self._writer = self._writer, None
         self._durable = None
         if writer is not None:
-            await writer.connection.close()
+            await _leave(writer.connection)
         await self._beside.close()
 
     @asynccontextmanager
@@ -221,6 +222,13 @@ class PostgresApplier:
             await writer.connection.close()
             raise
         self._writer = writer
+
+
+async def _leave(connection: AsyncConnection) -> None:
+    """Free the origin before the server notices the end of the connection, for the next applier."""
+    with suppress(psycopg.Error), answer_within(connection, CONNECT_SECONDS):
+        await connection.execute(_LEAVE_ORIGIN)
+    await connection.close()
 
 
 async def _applied(connection: AsyncConnection) -> Position | None:

@@ -10,6 +10,7 @@ import asyncio
 import struct
 from collections import deque
 from contextlib import suppress
+from typing import NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection
@@ -18,7 +19,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from cutover.adapters.postgres import names
 from cutover.adapters.postgres.catalog import literal, quoted
-from cutover.adapters.postgres.connect import CONNECT_SECONDS, PostgresAddress, errors, meaning
+from cutover.adapters.postgres.connect import CONNECT_SECONDS, PostgresAddress, answer_within, errors, meaning
 from cutover.adapters.postgres.pgoutput import Decoder
 from cutover.adapters.postgres.session import PRINTED_ALIKE
 from cutover.errors import Refused, SiteUnreachable
@@ -53,13 +54,29 @@ _STATUS = struct.Struct(">cQQQqB")  # received, durable, applied, our time, answ
 _IN_USE, _NO_SLOT, _SLOT_LOST = "55006", "42704", "55000"
 
 
+class Limits(NamedTuple):
+    """How long a stream bears silence, and how far it reads ahead."""
+
+    ping_seconds: float
+    held_bytes: int
+
+
 class PostgresLog:
     """The log of one site, read from the slot that is kept there for the peer."""
 
-    def __init__(self, address: PostgresAddress, *, site: str, plan: Plan, slot: str | None = None) -> None:
-        self._address, self._site, self._plan = address, site, plan
-        self._slot = slot or names.slot(address.database)
+    def __init__(
+        self,
+        connection: PostgresAddress,
+        *,
+        site: str,
+        plan: Plan,
+        ping_seconds: float = PING_SECONDS,
+        held_bytes: int = HELD_BYTES_MAX,
+    ) -> None:
+        self._address, self._site, self._plan = connection, site, plan
+        self._limits = Limits(ping_seconds, held_bytes)
         self._stream: _Stream | None = None
+        self._confirmed: Position | None = None
 
     def read(self) -> "PostgresLog":
         """Whole transactions in commit order, from the slot's confirmed position on."""
@@ -71,14 +88,16 @@ class PostgresLog:
     async def __anext__(self) -> LogItem:
         """The next item; a cancelled wait loses nothing."""
         if self._stream is None:
-            self._stream = await _open(self._address, self._site, self._plan, self._slot)
+            self._stream = await _open(self._address, self._site, self._plan, self._limits)
+            if self._confirmed is not None:
+                self._stream.confirm(self._confirmed)
         return await self._stream.next()
 
     async def confirm(self, position: Position) -> None:
         """Let the peer forget its log up to here: only positions durable at this site."""
-        if self._stream is None:
-            raise Refused(f"the log of site {self._site!r} is not being read, so nothing can be confirmed")
-        self._stream.confirm(position)
+        self._confirmed = position
+        if self._stream is not None:
+            self._stream.confirm(position)
 
     async def close(self) -> None:
         """Stop reading and free the slot for another reader."""
@@ -87,16 +106,17 @@ class PostgresLog:
             await stream.close()
 
 
-async def _open(address: PostgresAddress, site: str, plan: Plan, slot: str) -> "_Stream":
-    connection = await _connect(address, site)
+async def _open(address: PostgresAddress, site: str, plan: Plan, limits: Limits) -> "_Stream":
+    connection, slot = await _connect(address, site), names.slot(address.database)
     try:
-        with errors(site, effect=False):
+        with errors(site, effect=False), answer_within(connection, CONNECT_SECONDS):
             found = await (await connection.execute("IDENTIFY_SYSTEM")).fetchone()
             confirmed = await (await connection.execute(_CONFIRMED.format(literal(slot)))).fetchone()
         if found is None or confirmed is None:
             raise Refused(f"site {site!r} keeps no log for its peer: slot {slot!r} does not exist")
         begin = Position(str(found[0]), int(found[1]), int(confirmed[0]))
-        stream = _Stream(connection, site, Decoder(plan, begin.system, begin.timeline), begin)
+        decoder = Decoder(plan, begin.system, begin.timeline)
+        stream = _Stream(connection, site, decoder, begin, limits)
         await stream.start(slot)
     except BaseException:
         await connection.close()
@@ -134,9 +154,11 @@ async def _connect(address: PostgresAddress, site: str) -> AsyncConnection:
 class _Stream:
     """One connection that streams, and what it has read ahead of the caller."""
 
-    def __init__(self, connection: AsyncConnection, site: str, decoder: Decoder, begin: Position) -> None:
+    def __init__(
+        self, connection: AsyncConnection, site: str, decoder: Decoder, begin: Position, limits: Limits
+    ) -> None:
         self._connection, self._site, self._decoder = connection, site, decoder
-        self._begin = begin
+        self._begin, self._limits = begin, limits
         self._confirmed = self._received = begin.offset
         self._items: deque[tuple[LogItem, int]] = deque()
         self._held = 0  # bytes of `_items`
@@ -175,7 +197,7 @@ class _Stream:
             await self._change()
         item, size = self._items.popleft()
         self._held -= size
-        if self._held < HELD_BYTES_MAX <= self._held + size:
+        if self._held < self._limits.held_bytes <= self._held + size:
             self._changed.set()
         return item
 
@@ -233,11 +255,11 @@ class _Stream:
 
     async def _turn(self) -> None:
         """Wait until there is something to read, and read some of it."""
-        if self._held >= HELD_BYTES_MAX:
+        if self._held >= self._limits.held_bytes:
             await self._wait_for_room()
         if self._take(TURN_BYTES):
             await asyncio.sleep(0)
-        elif await self._readable(PING_SECONDS):
+        elif await self._readable(self._limits.ping_seconds):
             self._pings = 0
             self._wire.consume_input()
         else:
@@ -245,15 +267,17 @@ class _Stream:
 
     async def _wait_for_room(self) -> None:
         """The server ends a connection that says nothing, so we go on speaking."""
-        while self._held >= HELD_BYTES_MAX:
+        while self._held >= self._limits.held_bytes:
             with suppress(TimeoutError):
-                async with asyncio.timeout(PING_SECONDS):
+                async with asyncio.timeout(self._limits.ping_seconds):
                     await self._change()
             self._report(answer=False)
 
     def _ping(self) -> None:
         if self._pings == PINGS_MAX:
-            raise SiteUnreachable(self._site, f"its log was silent for {PING_SECONDS * PINGS_MAX:g} s")
+            raise SiteUnreachable(
+                self._site, f"its log was silent for {self._limits.ping_seconds * PINGS_MAX:g} s"
+            )
         self._pings += 1
         self._report(answer=True)
 

@@ -41,9 +41,9 @@ class Blocks:
 class PostgresRows:
     """Fulfils `cutover.ports.database.Rows` for one PostgreSQL database."""
 
-    def __init__(self, address: PostgresAddress, *, site: str, plan: Plan) -> None:
+    def __init__(self, connection: PostgresAddress, *, site: str, plan: Plan) -> None:
         self._site, self._plan = site, plan
-        self._connections = Connections(address, site=site, timeout=READ_SECONDS)
+        self._connections = Connections(connection, site=site, timeout=READ_SECONDS)
 
     async def read_chunk(self, table: str, after: Key | None, limit: int) -> Chunk:
         """Read up to `limit` rows past `after`, with the snapshot that they were read in."""
@@ -111,7 +111,7 @@ class PostgresRows:
             query = f"select {_digested(described)} from {described.sql} as t where {described.among(keys)}"
             return dict(_digest(described, row) for row in await texts(connection, query))
 
-    async def close(self) -> None:
+    async def close_connections(self) -> None:
         """Let go of what is kept open; the object may be used again."""
         await self._connections.close()
 

@@ -110,7 +110,8 @@ async def following(
         yield link
     finally:
         await link.log.close()
-        await link.rows.close()
+        await link.rows.close_connections()
         await link.applier.close()
+        await west.remove()  # a server has room for few origins
         await east.close_connections()
         await west.close_connections()
