@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--settings", type=Path, required=True, metavar="FILE")
     settings = json.loads(parser.parse_args().settings.read_text())
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
     def ready() -> None:
         sys.stdout.write(f"serving on http://{settings['host']}:{settings['port']}\n")

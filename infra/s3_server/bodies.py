@@ -21,7 +21,7 @@ SHARD_BODIES: Final = 4096
 """Bodies in one directory: few enough to list fast, enough that one batch syncs one directory."""
 
 SYNCS_MAX: Final = 4
-"""Bodies of one batch synced at a time: the file system then shares its journal's commits."""
+"""Bodies of one batch written and synced at a time: they wait for the file system's journal together."""
 
 
 def sync_directory(folder: Path) -> None:
@@ -51,7 +51,7 @@ class BodyStore:
         self._incoming_names = itertools.count()
         self._shard: Path | None = None
         self._shard_count = 0
-        self._unsynced_files: list[int] = []
+        self._unwritten: dict[str, bytes] = {}
         self._unsynced_folders: set[Path] = set()
         self._syncing = ThreadPoolExecutor(SYNCS_MAX, "sync")
 
@@ -69,19 +69,12 @@ class BodyStore:
         return self._incoming / str(next(self._incoming_names))
 
     def write(self, data: bytes) -> str:
-        """Write a small body where it stays; return its name. `sync` makes it durable.
+        """Take in a small body; return its name. `sync` writes it, beside the others of its batch.
 
         It needs no rename: what makes a body exist is that the index names it.
         """
         name = self._new_name()
-        descriptor = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            write_all(descriptor, data)
-        except OSError:
-            os.close(descriptor)
-            self.path(name).unlink()
-            raise
-        self._unsynced_files.append(descriptor)
+        self._unwritten[name] = data
         return name
 
     def place(self, incoming: Path) -> str:
@@ -103,16 +96,25 @@ class BodyStore:
         return new
 
     def sync(self) -> None:
-        """Make every body that was written, placed or linked since the last call durable."""
-        files, self._unsynced_files = self._unsynced_files, []
+        """Make every body that was written, placed or linked since the last call durable.
+
+        Raises OSError when one of them cannot be: then none of them may be named.
+        """
+        bodies = [(self.path(name), data) for name, data in self._unwritten.items()]
+        self._unwritten.clear()
         folders, self._unsynced_folders = self._unsynced_folders, set()
-        for error in (
-            self._syncing.map(_sync_and_close, files) if len(files) > 1 else map(_sync_and_close, files)
-        ):
+        write = self._syncing.map if len(bodies) > 1 else map
+        for error in tuple(write(_write_and_sync, bodies)):
             if error is not None:
                 raise error
         for folder in folders:
             sync_directory(folder)
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """Take back bodies of a change that is not to be."""
+        for name in names:
+            if self._unwritten.pop(name, None) is None:
+                self.remove_all((name,))
 
     def remove_all(self, names: Iterable[str]) -> None:
         """Remove bodies that the index does not name; what cannot be removed is swept later."""
@@ -150,13 +152,17 @@ class BodyStore:
         return f"{self._shard.name}/{self._shard_count}"
 
 
-def _sync_and_close(descriptor: int) -> OSError | None:
+def _write_and_sync(body: tuple[Path, bytes]) -> OSError | None:
+    path, data = body
     try:
-        os.fdatasync(descriptor)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            write_all(descriptor, data)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         return error
-    finally:
-        os.close(descriptor)
     return None
 
 

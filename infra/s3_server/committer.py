@@ -112,14 +112,16 @@ class Committer:
         return batch, True
 
     def _commit_batch(self, batch: list[_Job]) -> None:
+        committing = False
         try:
             self._index.execute("begin immediate")
             for job in batch:
                 self._apply(job)
             self._bodies.sync()
+            committing = True
             self._index.execute("commit")
         except (OSError, sqlite3.Error) as error:
-            self._abandon(batch, error)
+            self._abandon(batch, error, committing=committing)
             self._loop.call_soon_threadsafe(_deliver, batch)
         else:
             self._loop.call_soon_threadsafe(_deliver, batch)
@@ -135,22 +137,27 @@ class Committer:
         except Exception as error:
             job.error = error
             self._index.execute("rollback to change")
-            self._bodies.remove_all(job.transaction.taken)
+            self._bodies.withdraw(job.transaction.taken)
         self._index.execute("release change")
 
-    def _abandon(self, batch: list[_Job], error: Exception) -> None:
+    def _abandon(self, batch: list[_Job], error: Exception, *, committing: bool) -> None:
         """Undo a batch that could not be made durable; all of it is answered with `error`.
 
         Also what was refused: the refusal may rest on a change that is now
-        undone. A commit whose sync failed may still be found by a restart, so
-        the bodies it names stay until a later commit has taken its place.
+        undone. A commit that failed half-way may still be found by a restart,
+        so the bodies it names stay until a later commit has taken its place.
         """
         if self._index.in_transaction:
             self._index.execute("rollback")
+        taken: list[str] = []
         for job in batch:
             if job.error is None and job.transaction is not None:
-                self._doubtful += job.transaction.taken
+                taken += job.transaction.taken
             job.error = error
+        if not committing:
+            self._bodies.withdraw(taken)
+        else:
+            self._doubtful += taken
 
     def _clear_away(self, batch: list[_Job]) -> None:
         unowned, self._doubtful = self._doubtful, []
