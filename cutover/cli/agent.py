@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
     """Attend to the site until cancelled; answer `GET /route` meanwhile, where told to listen."""
-    from cutover.cli.service import Settings, joined
+    from cutover.cli.service import Settings, complain, joined
     from cutover.engine.agent import Agent
 
     read = Settings.read(settings)
@@ -30,7 +30,7 @@ async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> No
         ready()
         async with joined(read) as parts:
             door.parts = parts
-            await Agent(parts, read.site).run()
+            await Agent(parts, read.site, report=complain()).run()
 
 
 class Door:

@@ -1,5 +1,7 @@
 """`cutover plan check`: what is wrong with a plan, before anything is changed."""
 
+from dataclasses import replace
+
 from cutover.cli.answer import Answer, answer_to
 from cutover.cli.options import PlanArgument, StackOption
 
@@ -26,9 +28,16 @@ def check(plan: PlanArgument, *, stack: StackOption = None) -> Answer:
 
 async def _check(plan: PlanArgument, stack: StackOption) -> Answer:
     from cutover.cli.migration import chosen
+    from cutover.engine.journalling import state_of
     from cutover.errors import NotReady
 
     async with chosen(plan, stack) as migration:
+        state = await state_of(migration.parts)
+        if state is not None:
+            return replace(
+                migration.reached(state.stage),
+                text=f"{plan}: this very plan has begun; it was checked then, and is not again",
+            )
         found = await migration.parts.preflight()
         if found:
             return answer_to(NotReady(found))

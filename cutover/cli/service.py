@@ -7,6 +7,7 @@ so that a stack can stand before there is a migration.
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -108,3 +109,17 @@ def run_unforked(serve: Serve, settings: Mapping[str, object], name: str) -> Ans
 
     asyncio.run(work())
     return Answer(text=f"{name} has ended")
+
+
+def complain() -> Callable[[str], None]:
+    """Say on standard error what stands in the way, once until it changes: a log is read at night."""
+    last = ""
+
+    def say(trouble: str) -> None:
+        nonlocal last
+        if trouble != last:
+            sys.stderr.write(f"{trouble}\n")
+            sys.stderr.flush()
+        last = trouble
+
+    return say

@@ -9,13 +9,13 @@ from cutover.cli.options import OutputsOption, PlanOption, SiteOption
 
 async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
     """Follow the peer whenever the site's own database says so, until cancelled."""
-    from cutover.cli.service import Settings, joined
+    from cutover.cli.service import Settings, complain, joined
     from cutover.engine.worker import Worker
 
     read = Settings.read(settings)
     ready()
     async with joined(read) as parts:
-        await Worker(parts, read.site).run()
+        await Worker(parts, read.site, report=complain()).run()
 
 
 def worker(*, site: SiteOption, outputs: OutputsOption, plan: PlanOption = None) -> Answer:

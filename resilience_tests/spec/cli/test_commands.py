@@ -236,3 +236,10 @@ def test_watching_ends_when_the_migration_has_ended(world: World, capsys: pytest
     assert run(["status", "--watch", "--json"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["stage"] == "rolled_back"
+
+
+def test_a_plan_that_has_begun_is_not_checked_as_if_it_had_not(world: World, shell: Shell) -> None:
+    to("catch-up", world, shell)
+    world.problems.append("table public.posts has rows already")
+    status, answer = shell.call("plan", "check", str(world.path))
+    assert (status, answer["stage"]) == (0, "catch_up")

@@ -81,7 +81,7 @@ class World:
     stores: dict[str, MemoryStore] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        plan = parse_plan(PLAN, self.path).plan
+        plan = self.plan
         self.write_plan(PLAN)
         (self.folder / "outputs.json").write_text(outputs_of(*SITES).to_json())
         for name in SITES:
@@ -92,6 +92,13 @@ class World:
     @property
     def path(self) -> Path:
         return self.folder / "plan.yaml"
+
+    @property
+    def plan(self) -> Plan:
+        return self.plan_of(PLAN)
+
+    def plan_of(self, text: str) -> Plan:
+        return parse_plan(text, self.path).plan
 
     def write_plan(self, text: str) -> None:
         self.path.write_text(text)
