@@ -3,7 +3,8 @@
 What was acknowledged before the read began must show; what was attempted
 before its answer came may show. A read that says of itself that it is stale,
 or leaves a number out, promises nothing. Neither does a read in an epoch older
-than one that has acknowledged: its site had been relieved, and did not know.
+than one that has acknowledged, or without one at a site that is not in office:
+that site had been relieved, and did not know.
 """
 
 from collections import Counter
@@ -35,6 +36,7 @@ class Known:
     deleted: set[str] = field(default_factory=set)
     text_since: dict[str, int] = field(default_factory=dict)
     epoch: int = -1
+    office: str | None = None
 
     def begin(self, write: Operation) -> None:
         """Note that a write is on its way: from here on it may show."""
@@ -52,8 +54,9 @@ class Known:
     def acknowledge(self, write: Operation) -> None:
         """Note that a write was acknowledged: from here on it must show."""
         post = write.key
-        if write.completion is not None and write.completion.epoch is not None:
-            self.epoch = max(self.epoch, write.completion.epoch)
+        answer = write.completion
+        if answer is not None and answer.epoch is not None and answer.epoch > self.epoch:
+            self.epoch, self.office = answer.epoch, answer.site
         match write.invoke.f:
             case "view":
                 self.views_given[post] += 1
@@ -71,7 +74,8 @@ class Known:
 class Floor:
     """What a read had to show at least, fixed when it began."""
 
-    relieved_after: int  #: newest epoch that had acknowledged
+    epoch: int  #: newest that had acknowledged
+    office: str | None  #: the site that had; None when no acknowledgement named an epoch
     views: int = 0
     likes: int = 0
     uploaded: bool = False
@@ -146,10 +150,11 @@ def _lines(history: History) -> Iterable[tuple[Operation, bool]]:
 def _floor(read: Operation, known: Known) -> Floor:
     post = read.key
     if read.invoke.f != "get":
-        shown = posts_shown(read)
-        return Floor(known.epoch, deleted=frozenset(post for post in shown if post in known.deleted))
+        deleted = frozenset(shown for shown in posts_shown(read) if shown in known.deleted)
+        return Floor(known.epoch, known.office, deleted=deleted)
     return Floor(
         known.epoch,
+        known.office,
         views=known.views_given[post],
         likes=len(known.likers_given.get(post, ())),
         uploaded=post in known.uploaded,
@@ -162,8 +167,12 @@ def _promises_nothing(read: Operation, floor: Floor) -> bool:
     answer = read.answered
     if answer.get("state", "known") != "known" or answer.get("degraded"):
         return True
-    epoch = read.completion.epoch if read.completion else None
-    return epoch is not None and epoch < floor.relieved_after
+    served = read.completion
+    if served is None:
+        return True
+    if served.epoch is not None:
+        return served.epoch < floor.epoch
+    return None not in (served.site, floor.office) and served.site != floor.office
 
 
 def _wrong_with(read: Operation, floor: Floor, known: Known, scene: Scene) -> Iterator[str]:
@@ -209,11 +218,12 @@ def _wrong_numbers(
 
 
 def _wrong_bytes(read: Operation, scene: Scene) -> Iterator[str]:
+    """Find what no edit changes and yet is not as it was uploaded; `sha256` is of the bytes served."""
     upload = scene.record.uploads.get(read.key)
-    served = read.answered.get("sha256")
-    sent = upload.asked.get("sha256") if upload else None
-    if served is not None and sent is not None and served != sent:
-        yield f"get of post {read.key} serves bytes of sha256 {served}, and {sent} was uploaded"
+    for name in ("sha256", "size", "audio"):
+        served, sent = read.answered.get(name), upload.asked.get(name) if upload else None
+        if served is not None and sent is not None and served != sent:
+            yield f"get of post {read.key} serves {name} {served!r}, and {sent!r} was uploaded"
 
 
 def _wrong_text(read: Operation, floor: Floor, scene: Scene, *, current: bool) -> Iterator[str]:

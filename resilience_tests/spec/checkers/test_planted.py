@@ -564,6 +564,8 @@ def liked_and_viewed() -> tuple[Story, str]:
         shown(views=2),
         shown(likes=2),
         shown(sha256=digest(b"other")),
+        shown(size=4),
+        shown(audio="silence"),
         shown(title="made up"),
         {"found": False},
     ],
@@ -573,6 +575,8 @@ def liked_and_viewed() -> tuple[Story, str]:
         "too many views",
         "too many likes",
         "other bytes",
+        "other size",
+        "other sound",
         "made-up title",
         "not found",
     ],
@@ -633,6 +637,16 @@ def test_a_relieved_site_that_answers_in_its_old_epoch_is_not_taken_at_its_word(
     story.does("view", post, {"user": "eve"}, "r-8")
     story.platform.site, story.platform.epoch = "east", 1
     assert read(story, "get", post, shown(views=1)).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize(("site", "verdict"), [("east", Verdict.HELD), ("west", Verdict.VIOLATED)])
+def test_a_404_without_an_epoch_counts_only_from_the_site_in_office(site: str, verdict: Verdict) -> None:
+    story, post = liked_and_viewed()
+    story.platform.cut_over()
+    story.does("view", post, {"user": "eve"}, "r-8")
+    asked = story.begin("get", post, None, "r-9")
+    story.lines.append(story.writer.complete(asked, Outcome.FAILED, value={"status": 404}, site=site))
+    assert story.judged_by("read_honesty").verdict is verdict
 
 
 @pytest.mark.parametrize("f", ["list", "feed"])
