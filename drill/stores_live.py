@@ -5,6 +5,7 @@ set aside is the one thing asked of it, by a query that the caller gives.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -92,7 +93,8 @@ class BucketAccess:
 class EngineQueries:
     """What to ask a site's database of what the engine did there; each may be left out.
 
-    `hidden` returns rows of (table, key, reason) as text; `fence` one row of (role, epoch).
+    `hidden` returns rows of (table, key, reason) as text, a key as itself or as a JSON list of
+    its columns; `fence` returns one row of (role, epoch).
     A query of what is not there counts as left out: the engine is not installed.
     """
 
@@ -101,13 +103,7 @@ class EngineQueries:
 
 
 INSTALLED = EngineQueries(
-    hidden="""
-        select regexp_replace(table_name, '^public[.]', ''),
-               (select string_agg(part #>> '{}', '/' order by place)
-                from jsonb_array_elements(key) with ordinality as parts (part, place)),
-               reason
-        from cutover.set_aside order by 1, 2
-    """,
+    hidden="select table_name, key::text, reason from cutover.set_aside order by 1, 2",
     fence="""
         select case last_value % 2 when 1 then 'open' else 'closed' end, last_value / 2
         from cutover.fence_state
@@ -218,8 +214,13 @@ def _tagged(row: PostRow) -> PostRow:
 async def _hidden(connection: AsyncConnection, query: str | None) -> dict[str, dict[str, str]]:
     hidden: dict[str, dict[str, str]] = {}
     for table, key, reason in await _asked(connection, query):
-        hidden.setdefault(str(table), {})[str(key)] = str(reason)
+        hidden.setdefault(str(table).removeprefix("public."), {})[_key(str(key))] = str(reason)
     return hidden
+
+
+def _key(text: str) -> str:
+    """Return a row's key as SiteStores has it: its columns joined by `/`."""
+    return "/".join(str(column) for column in json.loads(text)) if text.startswith("[") else text
 
 
 async def _fence(connection: AsyncConnection, query: str | None) -> FenceFacts | None:
