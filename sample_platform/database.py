@@ -110,7 +110,9 @@ class Database:
         async with self._lent() as connection:
             epoch: int | None = None
             try:
-                epoch = (await self._begin(connection, request)).epoch
+                standing = await self._begin(connection, request)
+                epoch = standing.epoch
+                _check_serves(standing)
                 item, fresh = await work(connection)
             except psycopg.Error as error:
                 await _roll_back(connection)
@@ -244,6 +246,12 @@ class Database:
     async def _drop_idle(self) -> None:
         while self._idle:
             await self._idle.pop().close()
+
+
+def _check_serves(standing: Standing) -> None:
+    """A repeated request may find its item and write nothing, so that no fence is ever asked."""
+    if not standing.serves:
+        raise NotServing("this site does not serve now")
 
 
 async def _commit(connection: Connection, epoch: int | None) -> None:

@@ -1,6 +1,6 @@
 """The site agent: keeps the lease, ends drains that outlive their deadline, fences a site that was left."""
 
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cutover.engine.parts import Parts
@@ -18,6 +18,7 @@ class Agent:
 
     parts: Parts
     site: str
+    report: Callable[[str], None] = lambda _: None
     _drain: Drain | None = None
     _drain_since: float = 0.0
 
@@ -25,8 +26,10 @@ class Agent:
         """Attend for ever, several times in each lease; what fails is tried again at the next turn."""
         pause = self.parts.plan.lease.seconds / 6
         while True:
-            with suppress(CutoverError):  # an unreachable witness or database: the lease runs out by itself
+            try:
                 await self.attend_once()
+            except CutoverError as error:  # witness or database away: the lease runs out by itself
+                self.report(f"{error}")
             await self.parts.clock.sleep(pause)
 
     async def attend_once(self) -> None:

@@ -1,6 +1,6 @@
 """The sync worker of a site: brings the peer's changes here, in the peer's order."""
 
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cutover.engine.parts import Parts
@@ -21,18 +21,20 @@ class Worker:
 
     parts: Parts
     site: str
+    report: Callable[[str], None] = lambda _: None
 
     async def run(self) -> None:
         """Follow for ever; whatever fails is begun anew from the durable position."""
         while True:
-            pause = RETRY_SECONDS
-            with suppress(CutoverError):
+            try:
                 following = await self._applier.following()
                 if following is None or following.braked:
-                    pause = IDLE_SECONDS
+                    await self.parts.clock.sleep(IDLE_SECONDS)
                 else:
                     await self._follow(following)
-            await self.parts.clock.sleep(pause)
+            except CutoverError as error:
+                self.report(f"{error}")
+                await self.parts.clock.sleep(RETRY_SECONDS)
 
     @property
     def _applier(self) -> Applier:

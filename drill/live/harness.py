@@ -45,8 +45,8 @@ class Line:
                     await self.on_point(told["point"])
                     writer.write(b"go\n")
                     await writer.drain()
-        except (ConnectionError, ValueError):
-            return  # the coordinator was killed in the middle of a line
+        except (ConnectionError, ValueError, asyncio.CancelledError):
+            return  # the coordinator was killed in the middle of a line, or the drill is over
         finally:
             writer.close()
             if task is not None:

@@ -92,7 +92,10 @@ class PostgresSite:
 
     async def instant(self) -> Instant:
         """The server's clock, read before a renewal is sent to the witness."""
-        query = SQL("select cutover.clock() as microseconds, cutover.boot() as boot")
+        query = SQL(  # not our own functions: an agent asks before anything of ours is installed
+            "select (extract(epoch from clock_timestamp()) * 1000000)::bigint as microseconds,"
+            " (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as boot"
+        )
         async with self._connections.use(effect=False) as connection:
             return await fetch.one(connection, Instant, query)
 

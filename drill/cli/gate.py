@@ -1,0 +1,62 @@
+"""`cutover-drill gate`: a suite of drills, or the main job on the user's own files."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drill.cli.finish import finish
+from drill.cli.options import JsonOption, ReportOption, SeedOption, report_folder, tell
+from drill.drills import SUITES, Drill, random_kills
+
+DrillsOption = Annotated[
+    str, typer.Option("--drills", help="smoke, full, or random:N for N kills at seeded random moments.")
+]
+ContentOption = Annotated[
+    Path | None,
+    typer.Option("--content", help="Move the files in this folder: once calmly, once with a site killed."),
+]
+KeepOption = Annotated[
+    bool, typer.Option("--keep-stack", help="Leave the stack up afterwards (`cutover stack status --json`).")
+]
+StackOption = Annotated[str, typer.Option("--stack", help="Where to drill: embedded.")]
+
+
+def gate(
+    *,
+    drills: DrillsOption = "smoke",
+    seed: SeedOption = 1,
+    content: ContentOption = None,
+    report: ReportOption = None,
+    keep_stack: KeepOption = False,
+    stack: StackOption = "embedded",
+    json: JsonOption = False,
+) -> int:
+    """Run the drills of a suite, each from a fresh start, and judge them.
+
+    Brings up both sites and the witness, runs the platform under load, migrates
+    through every stage and kills a site on the way, again and again.
+    """
+    from drill.live.suite import Suite
+
+    if stack != "embedded":
+        raise typer.BadParameter(f"there is no stack {stack!r} yet; this version drills on `embedded`")
+    folder = report_folder(report)
+    if content is not None:
+        from drill.content import ContentSuite
+
+        job = ContentSuite.of(content, seed=seed, folder=folder, tell=tell, keep_stack=keep_stack)
+        return finish(asyncio.run(job.run()), folder, as_json=json)
+    suite = Suite(drills=chosen(drills, seed), folder=folder, tell=tell, keep_stack=keep_stack)
+    return finish(asyncio.run(suite.run()), folder, as_json=json)
+
+
+def chosen(name: str, seed: int) -> list[Drill]:
+    """The drills of a suite; BadParameter when there is none of that name."""
+    kind, _, count = name.partition(":")
+    if kind == "random" and count.isdigit() and int(count) > 0:
+        return random_kills(seed, int(count))
+    if name not in SUITES:
+        raise typer.BadParameter(f"no suite is called {name!r}; there are smoke, full and random:N")
+    return SUITES[name](seed)

@@ -1,0 +1,93 @@
+"""Runs drills one after the other on one embedded stack, each on a fresh run of it."""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import sample_platform
+from cutover.model.plan import Plan
+from drill.drills import Drill
+from drill.live.runner import LiveDrill
+from drill.live.services import preloaded, services_of
+from drill.report import DrillResult, Report, history_name, write_report
+from drill.sample_plan import sample_plan
+from drill.workload.clients import Amount
+from infra.embedded.stack import EmbeddedStack
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Suite:
+    """Drills, and where their report goes."""
+
+    drills: Sequence[Drill]
+    folder: Path
+    tell: Tell
+    amount: Amount = field(default_factory=Amount)
+    keep_stack: bool = False
+    name: str | None = None
+    plan: Plan = field(default_factory=sample_plan)
+    results: list[DrillResult] = field(default_factory=list)
+
+    async def run(self) -> Report:
+        """Bring the stack up, run every drill, write the report after each, and take the stack down."""
+        began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
+        stack = await bring_up(self.tell, keep=self.keep_stack, name=self.name)
+        try:
+            for number, drill in enumerate(self.drills, start=1):
+                if number > 1:
+                    await stack.fresh(services=services_of(drill.plant))
+                result = await self._one(stack, number, drill, commit)
+                self.results.append(result)
+                self._tell_of(number, result)
+        finally:
+            if not self.keep_stack:
+                await stack.down()
+            report = Report(
+                started=started, seconds=monotonic() - began, commit=commit, drills=tuple(self.results)
+            )
+            write_report(self.folder, report)
+        return report
+
+    async def _one(self, stack: EmbeddedStack, number: int, drill: Drill, commit: str | None) -> DrillResult:
+        self.tell(f"[{number}/{len(self.drills)}] {drill.name}")
+        history = self.folder / history_name(number, drill.name)
+        live = LiveDrill(stack, self.plan, drill, history, amount=self.amount)
+        return await live.run(commit=commit)
+
+    def _tell_of(self, number: int, result: DrillResult) -> None:
+        counted = result.measures.operations
+        pause = result.measures.write_pause_ms
+        self.tell(
+            f"[{number}/{len(self.drills)}] {result.verdict.value} after {result.seconds:.1f} s: "
+            f"{counted['ok']} acknowledged, {counted['failed']} failed, {counted['unknown']} unknown, "
+            f"write pause {'-' if pause is None else f'{pause:.0f} ms'}"
+        )
+
+
+async def bring_up(
+    tell: Tell, *, keep: bool, name: str | None = None, plant: str | None = None
+) -> EmbeddedStack:
+    """An embedded stack with the sample platform on it."""
+    schema = Path(str(sample_platform.__file__)).parent / "schema.sql"
+    return await EmbeddedStack.up(
+        name,
+        keep=keep,
+        services=services_of(plant),
+        schema=schema,
+        preload=preloaded(),
+        progress=tell,
+    )
+
+
+def commit_here() -> str | None:
+    """The commit of the checkout that this runs from; None outside one."""
+    here = Path(__file__).parent
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() if asked.returncode == 0 else None
