@@ -597,6 +597,23 @@ def test_a_get_that_says_that_it_does_not_know_is_honest(answer: dict[str, objec
     assert read(story, "get", post, answer).verdict is Verdict.HELD
 
 
+@pytest.mark.parametrize("answer", [shown(views=9, state="stale"), shown(title="made up", state="stale")])
+def test_a_stale_get_may_show_less_and_may_not_make_anything_up(answer: dict[str, object]) -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, answer).verdict is Verdict.VIOLATED
+
+
+def test_a_get_that_shows_a_post_that_nobody_uploaded_is_found() -> None:
+    story, _ = liked_and_viewed()
+    assert read(story, "get", "p-made-up", {"views": 0}).verdict is Verdict.VIOLATED
+
+
+def test_a_get_that_shows_a_deleted_post_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.does("delete", post, {"user": "ann"}, "r-8")
+    assert read(story, "get", post, shown()).verdict is Verdict.VIOLATED
+
+
 def test_a_get_answered_404_for_an_acknowledged_post_is_found() -> None:
     story, post = liked_and_viewed()
     story.end(story.begin("get", post, None, "r-9"), Outcome.FAILED, {"status": 404})
