@@ -94,15 +94,15 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 $$
 declare
     state bigint;
+    until bigint;
+    lease_boot bigint;
 begin
-    select last_value into state from cutover.fence_state;
+    select fence.last_value, lease.last_value, boot.last_value into state, until, lease_boot
+    from cutover.fence_state as fence, cutover.lease_until as lease, cutover.lease_boot as boot;
     if state = 1 then
         return 0;
     end if;
-    if state % 2 = 1
-        and (select last_value from cutover.lease_boot) = cutover.boot()
-        and (select last_value from cutover.lease_until) > cutover.clock()
-    then
+    if state % 2 = 1 and until > cutover.clock() and lease_boot = cutover.boot() then
         return state / 2;
     end if;
     return null;
@@ -132,14 +132,22 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 $$
 declare
     state bigint;
+    until bigint;
+    lease_boot bigint;
     request text;
 begin
     if session_user = {applier} then
         return null;
     end if;
     perform pg_advisory_xact_lock_shared({fence_key});
-    if cutover.serving_epoch() is null then
-        select last_value into state from cutover.fence_state;
+    -- As in serving_epoch(): a call of it would double what the fence costs each statement.
+    select fence.last_value, lease.last_value, boot.last_value into state, until, lease_boot
+    from cutover.fence_state as fence, cutover.lease_until as lease, cutover.lease_boot as boot;
+    if state % 2 = 0
+        or (state <> 1
+            and (until <= (extract(epoch from clock_timestamp()) * 1000000)::bigint
+                 or lease_boot <> (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint))
+    then
         raise exception using
             errcode = '25006',
             message = format('site "%s" takes no writes: its fence is %s at epoch %s', tg_argv[0],
