@@ -242,7 +242,7 @@ class MemoryRecords:
         return self._seen(found)
 
     def _check_open(self) -> None:
-        if not self.office.writable:
+        if not self.office.writable or not self.office.standing().serves:
             epoch = self.office.standing().epoch
             raise NotServing("the database does not accept writes: its fence is closed", epoch=epoch)
 

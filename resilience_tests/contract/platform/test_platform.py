@@ -227,15 +227,16 @@ async def test_a_feed_is_personal_and_repeats_nothing(site: Site) -> None:
     assert (page.posts, page.degraded) == ((same_author, unrelated), False)
 
 
-async def test_a_write_whose_epoch_passed_meanwhile_is_unknown(site: Site) -> None:
-    """The commit stands, but an answer would be a promise that the next epoch does not keep."""
+async def test_a_site_that_does_not_serve_refuses_also_what_would_write_nothing(site: Site) -> None:
+    """A repeated like finds its row and meets no fence; answering it would still be a promise."""
     site.world.install_engine()
     post = await _upload(site, b"film", "up-1")
     assert (await site.api.like(post, user="bob", request="l-0")).epoch == 1
     site.world.grant(None)
-    with pytest.raises(Unknown) as unknown:
-        await site.api.like(post, user="bob", request="l-1")
-    assert unknown.value.site == "east"
+    for request in ("l-0", "l-1"):
+        with pytest.raises(NotServing) as refused:
+            await site.api.like(post, user="bob", request=request)
+        assert refused.value.site == "east"
     stale = await site.api.look(post)
     assert (stale.state, stale.age_s, stale.value.likes) == ("stale", None, 1)
 
