@@ -1,9 +1,9 @@
 """Writing a chunk's rows, which stay unread wherever that is allowed.
 
-Three ways. Rows of which nothing is here yet go from COPY to COPY. The few
-whose key is here already, or must not become visible, are picked out by COPY
-into a temporary table, and looked at there. A chunk with many of these, or
-with a row that is refused, goes through that table as a whole.
+Rows go from COPY to COPY. A few of them may be kept out, because the stream
+has brought something newer, and a few may be here already. A chunk with many
+of these, with rows that must not become visible, or with a row that is
+refused, goes through a temporary table, where it can be looked at.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,13 +17,13 @@ from cutover.adapters.postgres.batch import Writer, is_of_row, why_refused
 from cutover.adapters.postgres.catalog import Described, quoted
 from cutover.adapters.postgres.records import Records, key_from_json, key_json
 from cutover.adapters.postgres.rows import Blocks
-from cutover.adapters.postgres.runs import by_key, on_conflict
+from cutover.adapters.postgres.runs import by_key, insert_missing, on_conflict
 from cutover.adapters.postgres.session import Texts, texts
 from cutover.errors import Refused
 from cutover.model.change import Chunk, Key
 
 FEW = 100
-"""Most rows of a chunk that are picked out: each is compared with every row of it."""
+"""Most rows of a chunk that are kept out or make way: each is compared with every row of it."""
 
 _STAGED = "pg_temp.cutover_chunk"
 _NUMBER = "cutover ordinal"
@@ -76,22 +76,42 @@ class Placing:
         await texts(self._connection, _COPIED, [self.chunk.table, last, str(self.chunk.rows), done])
 
     async def _place_directly(self) -> None:
-        """Straight into the table, but for a few rows that are looked at."""
+        """Straight into the table; what is here already makes way, and comes back if the chunk lacks it."""
         here = await self._here()
         known = [key for table, key in self.records.known if table == self.chunk.table]
-        looked_at = {*here, *known, *self.aside}.difference(self.without)
-        kept_out = [*looked_at, *self.without]
-        if len(kept_out) > FEW or self.writer.watching:
+        kept_out = {*self.without, *self.aside}
+        if self.aside or self.writer.watching or len({*here, *known, *kept_out}) > FEW:
             await self._place_staged()
             return
+        made_way = await self._make_way([key for key in here if key not in kept_out])
         # NOT before a list fails here ("cache lookup failed for function 0"): no planner sees it.
-        others = f" where ({self.table.among(kept_out)}) is not true" if kept_out else ""
+        others = f" where ({self.table.among([*kept_out])}) is not true" if kept_out else ""
         await self._copy_in(self.table.sql, others)
-        if looked_at:
-            await self._stage(f" where {self.table.among([*looked_at])}")
-            await self._set_aside()
-            await self._upsert("true")
-            await self._note(known)
+        for key in await self._keys_among([key for key in known if key not in kept_out]):
+            self.records.written((self.chunk.table, key))
+        await self._come_back(made_way)
+
+    async def _make_way(self, keys: Sequence[Key]) -> list[Texts]:
+        """Take these rows out of the table; returns their values."""
+        if not keys:
+            return []
+        query = (
+            f"delete from {self.table.sql} where {self.table.among(keys)} returning {self.table.column_list}"
+        )
+        return await texts(self._connection, query)
+
+    async def _come_back(self, rows: Sequence[Texts]) -> None:
+        """Nothing disappears because a chunk does not have it: only a delete in the log removes a row."""
+        if rows:
+            shape = tuple(column.name for column in self.table.columns)
+            command, arrays = insert_missing(self.table, shape, rows)
+            await texts(self._connection, command, arrays)
+
+    async def _keys_among(self, keys: Sequence[Key]) -> list[Key]:
+        if not keys:
+            return []
+        query = f"select {self.table.key_list} from {self.table.sql} where {self.table.among(keys)}"
+        return [key_of(row) for row in await texts(self._connection, query)]
 
     async def _here(self) -> list[Key]:
         """Keys of the chunk's range that are here already: all, or more than a few."""
@@ -105,13 +125,13 @@ class Placing:
 
     async def _place_staged(self) -> None:
         """Through a temporary table as a whole; what is refused there is set aside."""
-        await self._stage("")
+        await self._stage()
         await self._pick(self.without)
         await self._set_aside()
         await self._upsert_between(1, self.chunk.rows)
         await self._note([key for table, key in self.records.known if table == self.chunk.table])
 
-    async def _stage(self, where: str) -> None:
+    async def _stage(self) -> None:
         """Copy rows into a temporary table, numbered."""
         columns = ", ".join(quoted(name) for name in self._blocks.columns)
         await self._run(
@@ -121,7 +141,7 @@ class Placing:
         await self._run(
             f"alter table {_STAGED} add {_ORDINAL} bigint generated always as identity primary key"
         )
-        await self._copy_in(_STAGED, where)
+        await self._copy_in(_STAGED, "")
 
     async def _copy_in(self, into: str, where: str) -> None:
         columns = ", ".join(quoted(name) for name in self._blocks.columns)

@@ -126,12 +126,21 @@ def statement(run: Run, table: Described) -> tuple[str, list[str]]:
 
 def _write(run: Run, table: Described) -> str:
     columns = [_column(table, name) for name in run.shape]
-    names = ", ".join(quoted(name) for name in run.shape)
+    return _insert(table, columns, on_conflict(table, columns))
+
+
+def _insert(table: Described, columns: Sequence[Column], otherwise: str) -> str:
+    names = ", ".join(quoted(column.name) for column in columns)
     given = ", ".join(f"u.{_value(column, n)}" for n, column in enumerate(columns, 1))
     return (
         f"insert into {table.sql} ({names}) overriding system value select {given} from {_unnest(columns)}"
-        f" on conflict ({table.key_list}) do {on_conflict(table, columns)}"
+        f" on conflict ({table.key_list}) do {otherwise}"
     )
+
+
+def insert_missing(table: Described, shape: Sequence[str], rows: Iterable[Values]) -> tuple[str, list[str]]:
+    """What writes the rows whose key is not there, with its parameters."""
+    return _insert(table, [_column(table, name) for name in shape], "nothing"), _arrays(rows)
 
 
 def on_conflict(table: Described, columns: Sequence[Column]) -> str:

@@ -85,11 +85,21 @@ class Link:
 
 @asynccontextmanager
 async def following(
-    plan: Plan, here: Database, there: Database, *, schema: Sequence[str], backfill: bool = False
+    plan: Plan,
+    here: Database,
+    there: Database,
+    *,
+    schema: Sequence[str],
+    filled: Sequence[str] = (),
+    backfill: bool = False,
 ) -> AsyncIterator[Link]:
-    """Make the schema in both databases, prepare both, and let `here` (west) follow `there` (east)."""
+    """Make the schema in both databases, prepare both, and let `here` (west) follow `there` (east).
+
+    `filled` is run at `there` before anything of ours is.
+    """
     for database in (here, there):
         await database.run(*schema)
+    await there.run(*filled)
     east = PostgresSite(site="east", connection=there.address("cutover_admin"), plan=plan)
     west = PostgresSite(site="west", connection=here.address("cutover_admin"), plan=plan)
     link = Link(

@@ -1,0 +1,153 @@
+"""Copy a table to another server beside writers, and compare with PostgreSQL's own subscription.
+
+Both run in one go on the same two servers and the same rows (`--rows`,
+pgbench_accounts' shape) while `--writes` updates a second go on at the
+source. What is printed: seconds until the target had every row, their ratio,
+the largest memory of this process, and whether the two tables were equal.
+"""
+
+import argparse
+import asyncio
+import random
+import resource
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cutover.model.change import Chunk, Key, Transaction
+from cutover.model.plan import MergeRule, Plan, Table
+from cutover.protocol.copying import keys_touched, superseded
+from resilience_tests.contract.database.link import GUARD, Link, following
+from resilience_tests.contract.database.server import SUPERUSER, Database, Server
+
+TABLE = "public.pgbench_accounts"
+SCHEMA = (
+    "create table pgbench_accounts"
+    " (aid int primary key, bid int, abalance int, filler char(84)) with (fillfactor = 100)"
+)
+FILL = "insert into pgbench_accounts select n, 1, 0, '' from generate_series(1, {}) n"
+PLAN = Plan(
+    name="backfill",
+    source="east",
+    target="west",
+    tables=(Table(name="pgbench_accounts", key=("aid",), merge=MergeRule.RECORD),),
+)
+SUM = "select count(*), sum(abalance), sum(aid::bigint * abalance) from pgbench_accounts"
+
+
+async def backfill(link: Link, chunk_rows: int) -> int:
+    """Chunk after chunk, each placed where its mark stands in the log; returns the changes applied."""
+    touched: dict[Key, int] = {}
+    applied, after = 0, None
+    while True:
+        chunk = await link.rows.read_chunk(TABLE, after, chunk_rows)
+        batch = await link.until_mark(str(chunk.last))
+        for transaction in batch:
+            touched |= {key: transaction.xid for _, key in keys_touched(transaction)}
+        await link.apply(batch, upserting=[TABLE])
+        applied += sum(len(transaction.changes) for transaction in batch)
+        await place(link, chunk, batch[-1], touched)
+        touched = {key: xid for key, xid in touched.items() if not chunk.snapshot.past(xid)}
+        if chunk.last is None:
+            return applied
+        after = chunk.last
+        durable = await link.applier.durable()
+        if durable is not None:
+            await link.log.confirm(durable)
+
+
+async def place(link: Link, chunk: Chunk, mark: Transaction, touched: dict[Key, int]) -> None:
+    """Place a chunk, except for rows that the stream has brought since."""
+    without = superseded(chunk.snapshot, touched.items())
+    await link.applier.place(chunk, without=without, aside=(), mark=mark, guard=GUARD)
+
+
+@asynccontextmanager
+async def writers(database: Database, rows: int, per_second: int) -> AsyncIterator[None]:
+    """Update random rows at a rate, each in a transaction of its own."""
+    task = asyncio.create_task(write(database, rows, per_second))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def write(database: Database, rows: int, per_second: int) -> None:
+    """Keep the rate, whatever one write takes."""
+    chance, loop = random.Random(1), asyncio.get_running_loop()
+    begin, done = loop.time(), 0
+    async with database.session() as connection:
+        while True:
+            await asyncio.sleep(max(0.0, begin + done / per_second - loop.time()))
+            await connection.execute(
+                "update pgbench_accounts set abalance = abalance + %s where aid = %s",
+                [chance.randint(-5000, 5000), chance.randint(1, rows)],
+                prepare=True,
+            )
+            done += 1
+
+
+async def ours(east: Server, west: Server, options: argparse.Namespace) -> float:
+    """Seconds of our backfill."""
+    there, here = east.fresh(), west.fresh()
+    filled = (FILL.format(options.rows), "vacuum analyze pgbench_accounts")
+    async with following(PLAN, here, there, schema=[SCHEMA], filled=filled, backfill=True) as link:
+        begin = time.perf_counter()
+        async with writers(there, options.rows, options.writes):
+            changes = await backfill(link, options.chunk)
+        seconds = time.perf_counter() - begin
+        await link.catch_up()
+        equal = await there.rows(SUM) == await here.rows(SUM)
+    print(f"ours          {seconds:6.1f} s, {changes} changes beside it, equal: {equal}")  # noqa: T201
+    east.drop(there)
+    west.drop(here)
+    return seconds
+
+
+async def subscription(east: Server, west: Server, options: argparse.Namespace) -> float:
+    """Seconds of PostgreSQL's own initial copy."""
+    there, here = east.fresh(), west.fresh()
+    await there.run(SCHEMA, FILL.format(options.rows), "vacuum analyze pgbench_accounts")
+    await here.run(SCHEMA)
+    await there.run("create publication bench for table pgbench_accounts", role=SUPERUSER)
+    secret = east.passwords[SUPERUSER]
+    conninfo = f"host=127.0.0.1 port={east.port} dbname={there.name} user={SUPERUSER} password={secret}"
+    begin = time.perf_counter()
+    async with writers(there, options.rows, options.writes):
+        await here.run(f"create subscription bench connection '{conninfo}' publication bench", role=SUPERUSER)
+        await here.until("select bool_and(srsubstate = 'r') from pg_subscription_rel")
+        seconds = time.perf_counter() - begin
+    await here.run("drop subscription bench", role=SUPERUSER)
+    print(f"subscription  {seconds:6.1f} s")  # noqa: T201
+    east.drop(there)
+    west.drop(here)
+    return seconds
+
+
+async def measure(options: argparse.Namespace) -> None:
+    """Both, in rounds, on servers that are taken away at the end."""
+    east, west = Server.make(), Server.make()
+    try:
+        for _ in range(options.rounds):
+            theirs = await subscription(east, west, options)
+            mine = await ours(east, west, options)
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"ratio         {mine / theirs:6.1f}, memory at most {memory:.0f} MiB")  # noqa: T201
+    finally:
+        east.remove()
+        west.remove()
+
+
+def main() -> None:
+    """Read the options and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--writes", type=int, default=400, help="updates a second at the source")
+    parser.add_argument("--chunk", type=int, default=20_000, help="rows of a chunk")
+    parser.add_argument("--rounds", type=int, default=1)
+    asyncio.run(measure(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
