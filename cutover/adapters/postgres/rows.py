@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from cutover.adapters.postgres.catalog import Described, describe, quoted
+from cutover.adapters.postgres.catalog import Described, describe, literal, quoted
 from cutover.adapters.postgres.connect import Connections, PostgresAddress
 from cutover.adapters.postgres.pgoutput import MARK
 from cutover.adapters.postgres.session import Texts, copy_out, print_alike, texts
@@ -63,9 +63,14 @@ class PostgresRows:
             )
 
     async def mark(self, name: str) -> None:
-        """Write a transactional mark into the log: one that is not waits for the next flush."""
+        """Write a transactional mark into the log: one that is not waits for the next flush.
+
+        It waits for this server's disk and for no standby.
+        """
+        message = f"select pg_logical_emit_message(true, {literal(MARK)}, {literal(name)})"
+        command = f"begin; set local synchronous_commit = local; {message}; commit"
         async with self._connections.use(effect=True) as connection:
-            await texts(connection, "select pg_logical_emit_message(true, $1, $2::text)", [MARK, name])
+            await connection.execute(command.encode())
 
     async def read_again(self, table: str, key: Key) -> Transaction | None:
         """The row as it is now, as a change to apply; None when it is gone.

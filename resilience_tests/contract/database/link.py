@@ -75,6 +75,12 @@ class Link:
         """Place a chunk of which every object is here."""
         await self.applier.place(chunk, without=without, aside=(), mark=mark, guard=GUARD)
 
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self.log.close()
+        await self.rows.close_connections()
+        await self.applier.close()
+
     async def quiet(self) -> Quiet:
         """The next word that the log has nothing for us."""
         while True:
@@ -100,17 +106,8 @@ async def following(
     for database in (here, there):
         await database.run(*schema)
     await there.run(*filled)
-    east = PostgresSite(site="east", connection=there.address("cutover_admin"), plan=plan)
-    west = PostgresSite(site="west", connection=here.address("cutover_admin"), plan=plan)
-    link = Link(
-        plan,
-        here,
-        there,
-        PostgresLog(there.address("cutover_admin"), site="east", plan=plan),
-        PostgresRows(there.address("cutover_admin"), site="east", plan=plan),
-        PostgresApplier(here.address("cutover_applier"), site="west", plan=plan),
-        west,
-    )
+    east, west = _site(plan, "east", there), _site(plan, "west", here)
+    link = link_of(plan, here, there, west, source="east")
     try:
         await east.prepare(guard=GUARD)
         await west.prepare(guard=GUARD)
@@ -119,9 +116,43 @@ async def following(
         await link.applier.start()
         yield link
     finally:
-        await link.log.close()
-        await link.rows.close_connections()
-        await link.applier.close()
+        await link.close()
         await west.remove()  # a server has room for few origins
         await east.close_connections()
         await west.close_connections()
+
+
+@asynccontextmanager
+async def following_back(link: Link) -> AsyncIterator[Link]:
+    """Let the other database follow too, and both accept writes."""
+    here, there = link.there, link.here
+    site = _site(link.plan, "east", here)
+    back = link_of(link.plan, here, there, site, source="west")
+    try:
+        await link.site.keep_log(guard=GUARD)
+        await link.site.open(epoch=1, started=await link.site.instant(), seconds=600, guard=GUARD)
+        await site.follow(backfill=False, guard=GUARD)
+        await back.applier.start()
+        yield back
+    finally:
+        await back.close()
+        await site.remove()
+        await site.close_connections()
+
+
+def link_of(plan: Plan, here: Database, there: Database, site: PostgresSite, *, source: str) -> Link:
+    """The adapters with which `site` follows `source`."""
+    admin = there.address("cutover_admin")
+    return Link(
+        plan,
+        here,
+        there,
+        PostgresLog(admin, site=source, plan=plan),
+        PostgresRows(admin, site=source, plan=plan),
+        PostgresApplier(here.address("cutover_applier"), site=site.site, plan=plan),
+        site,
+    )
+
+
+def _site(plan: Plan, name: str, database: Database) -> PostgresSite:
+    return PostgresSite(site=name, connection=database.address("cutover_admin"), plan=plan)

@@ -1,45 +1,336 @@
 """Changes of the log become the same rows at the other site, once and in order."""
 
-from resilience_tests.contract.database.link import following, plan_of, table
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cutover.errors import Refused, StaleTerm
+from cutover.model.action import Guard
+from cutover.model.change import Insert, Update
+from cutover.model.observation import Following
+from cutover.ports.database import READ_AGAIN, Aside
+from resilience_tests.contract.database.link import (
+    GUARD,
+    Link,
+    following,
+    following_back,
+    link_of,
+    plan_of,
+    table,
+)
 from resilience_tests.contract.database.server import Database
 
-POSTS = (
-    "create table posts (id bigint generated always as identity primary key, title text unique, views int)"
-)
-LIKES = (
-    "create table likes (post bigint references posts on delete cascade, who text, primary key (post, who))"
+SCHEMA = (
+    "create table posts (id bigint generated always as identity primary key, title text unique, body text,"
+    " views int not null default 0, size int generated always as (length(body)) stored)",
+    "alter table posts alter body set storage external",
+    "create table likes (post bigint references posts on delete cascade, who text, primary key (who, post))",
 )
 PLAN = plan_of(table("posts"), table("likes", "post", "who"))
-SCHEMA = (POSTS, LIKES)
+POSTS = "select id, title, views from posts order by id"
+ALL = "select * from posts order by id"
+LARGE = "repeat('x', 9000)"
+ASIDE = "select table_name, key::text, reason, row ->> 'title' from cutover.set_aside order by 1, 2"
+WEST_ONLY = "create unique index west_only on posts (views) where views > 0"
 
 
-async def test_a_transaction_over_two_tables_arrives_as_one(database: Database, peer: Database) -> None:
-    async with following(PLAN, database, peer, schema=SCHEMA) as link:
-        await peer.run(
-            "begin; insert into posts (title, views) values ('one', 0), ('two', 0);"
-            " insert into likes values (1, 'ann'), (1, 'bob'), (2, 'ann');"
-            " update posts set views = 3 where id = 1; commit",
-            "delete from likes where who = 'bob'",
-        )
-        first = await link.take()
-        assert len(first.changes) == 6
-        assert not await link.apply([first, await link.take()])
-        assert await database.rows("select * from posts order by id") == [(1, "one", 3), (2, "two", 0)]
-        assert await database.rows("select * from likes order by 1, 2") == [(1, "ann"), (2, "ann")]
+def post(title: str, number: int, views: int = 0) -> str:
+    """A statement that makes a post of this id."""
+    return (
+        f"insert into posts (id, title, views) overriding system value values ({number}, '{title}', {views})"
+    )
 
 
-async def test_chunks_bring_the_rows_that_were_there_before(database: Database, peer: Database) -> None:
-    async with following(PLAN, database, peer, schema=SCHEMA, backfill=True) as link:
-        await peer.run("insert into posts (title, views) select 'p' || n, n from generate_series(1, 25) n")
-        first = await link.rows.read_chunk("public.posts", None, 20)
-        assert (first.rows, first.last) == (20, ("20",))
-        before = await link.until_mark("first")
-        await link.apply(before)
-        await link.place(first, before[-1])
-        second = await link.rows.read_chunk("public.posts", first.last, 20)
-        assert (second.rows, second.last) == (5, None)
-        await link.place(second, (await link.until_mark("second"))[-1])
-        posts = "select * from posts order by id"
-        assert await database.rows(posts) == await peer.rows(posts)
-        copying = {table.table: (table.after, table.done) for table in await link.applier.copying()}
-        assert copying == {"public.likes": (None, False), "public.posts": (("20",), True)}
+@pytest.fixture
+async def link(database: Database, peer: Database) -> AsyncIterator[Link]:
+    async with following(PLAN, database, peer, schema=SCHEMA) as made:
+        yield made
+
+
+async def test_a_transaction_over_two_tables_arrives_as_one(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(
+        f"begin; {post('one', 1)}; {post('two', 2)};"
+        " insert into likes values (1, 'ann'), (1, 'bob'), (2, 'ann');"
+        " update posts set views = 3 where id = 1; commit",
+        "delete from likes where who = 'bob'",
+        "delete from posts where id = 2",
+    )
+    await link.catch_up()
+    assert await database.rows(ALL) == await peer.rows(ALL)
+    assert await database.rows("select * from likes order by 1, 2") == [(1, "ann")]
+
+
+async def test_a_row_that_is_written_again_and_again_ends_as_its_last_writing(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), "delete from posts", post("b", 1), "update posts set title = 'c'")
+    await peer.run(
+        f"update posts set body = {LARGE}", "update posts set views = 2", "update posts set views = 3"
+    )
+    await link.catch_up()
+    assert await database.rows(ALL) == await peer.rows(ALL)
+
+
+async def test_a_unique_value_may_change_hands_within_a_batch(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), post("b", 2))
+    await link.catch_up()
+    await peer.run(
+        "update posts set title = 'tmp' where id = 1",
+        "update posts set title = 'a' where id = 2",
+        "update posts set title = 'b' where id = 1",
+    )
+    assert not await link.catch_up()
+    assert await database.rows(POSTS) == [(1, "b", 0), (2, "a", 0)]
+    assert await database.rows(ASIDE) == []
+
+
+async def test_a_row_keeps_its_large_value_when_its_key_changes(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), f"update posts set body = {LARGE}")
+    await peer.run("alter table posts alter id set generated by default")
+    await database.run("alter table posts alter id set generated by default")
+    await link.catch_up()
+    await peer.run("update posts set id = 5")
+    await link.catch_up()
+    assert await database.rows(ALL) == await peer.rows(ALL)
+
+
+async def test_an_emptied_table_is_empty_here_and_a_reader_is_not_in_the_way(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), "insert into likes values (1, 'ann')")
+    await link.catch_up()
+    async with database.session() as reader:
+        await reader.execute("begin; select count(*) from likes")
+        await peer.run("truncate posts, likes", post("b", 2))
+        await link.catch_up()
+    assert await database.rows(POSTS) == [(2, "b", 0)]
+    assert await database.rows("select * from likes") == []
+
+
+async def test_two_databases_that_follow_each_other_send_nothing_back(
+    link: Link, database: Database, peer: Database
+) -> None:
+    async with following_back(link) as back:
+        await peer.run(post("from east", 1))
+        await link.catch_up()
+        await database.run(post("from west", 2))
+        returned = await back.until_mark("west")
+        assert [(item.foreign, len(item.changes)) for item in returned if item.mark is None] == [
+            (True, 0),
+            (False, 1),
+        ]
+        await back.apply(returned)
+        again = await link.until_mark("east")
+        assert not any(item.changes for item in again)
+        assert await database.rows(POSTS) == await peer.rows(POSTS)
+
+
+async def test_a_crash_between_apply_and_confirm_repeats_nothing(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), "update posts set views = views + 1", "delete from posts", post("b", 2))
+    before = await link.until_mark("all")
+    await link.apply(before)
+    await link.log.close()
+    await link.applier.close()
+    assert await link.applier.start() == before[-1].position
+    assert [item.position for item in await link.until_mark("more")][:-1] == [
+        item.position for item in before
+    ]
+    await link.apply(before)  # even applied twice it is the same
+    assert await database.rows(POSTS) == [(2, "b", 1)] or await database.rows(POSTS) == [(2, "b", 0)]
+    assert await database.rows(POSTS) == await peer.rows(POSTS)
+
+
+async def test_what_is_called_durable_outlives_a_crash(
+    link: Link, database: Database, peer: Database
+) -> None:
+    assert await link.applier.durable() is None
+    await peer.run(post("a", 1))
+    await link.catch_up()
+    durable = await link.applier.durable()
+    assert durable is not None
+    database.server.restart()
+    await link.applier.close()
+    applied = await link.applier.start()
+    assert applied is not None
+    assert applied.reaches(durable)
+    assert await database.rows(POSTS) == [(1, "a", 0)]
+
+
+async def test_no_batch_is_applied_once_the_site_was_told_to_stop(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1))
+    batch = await link.until_mark("batch")
+    await link.site.unfollow(guard=Guard(1, 9))
+    assert await link.applier.following() is None
+    with pytest.raises(StaleTerm):
+        await link.apply(batch)
+    assert await database.rows(POSTS) == []
+
+
+async def test_a_batch_of_an_older_order_is_refused(link: Link, database: Database, peer: Database) -> None:
+    await peer.run(post("a", 1))
+    batch = await link.until_mark("batch")
+    await link.site.follow(backfill=False, guard=Guard(2, 1))
+    assert await link.applier.following() == Following(backfill=False, guard=Guard(2, 1))
+    with pytest.raises(StaleTerm) as caught:
+        await link.apply(batch)
+    assert caught.value.seen == (2, 1)
+    await link.applier.start()
+    with pytest.raises(StaleTerm):
+        await link.applier.passed(batch[-1].position, guard=GUARD)
+    await link.applier.start()
+    await link.applier.apply(batch, upserting=(), aside=(), guard=Guard(2, 1))
+    assert await database.rows(POSTS) == [(1, "a", 0)]
+
+
+async def test_the_brake_stops_the_line_until_it_is_released(link: Link, peer: Database) -> None:
+    await peer.run(post("a", 1))
+    batch = await link.until_mark("batch")
+    await link.applier.brake("too many deletes", guard=GUARD)
+    told = await link.applier.following()
+    assert told is not None
+    assert told.braked == "too many deletes"
+    with pytest.raises(Refused, match="too many deletes"):
+        await link.apply(batch)
+    await link.site.release_brake(guard=GUARD)
+    told = await link.applier.following()
+    assert told is not None
+    assert (told.braked, told.released) == (None, "too many deletes")
+    await link.applier.start()
+    await link.apply(batch)
+
+
+async def test_there_is_one_applier(link: Link, database: Database, peer: Database) -> None:
+    second = link_of(PLAN, database, peer, link.site, source="east").applier
+    with pytest.raises(Refused, match="Try again"):
+        await second.start()
+    await link.applier.close()
+    assert await second.start() is None
+    with pytest.raises(Refused, match="not started"):
+        await link.applier.passed((await link.until_mark("x"))[-1].position, guard=GUARD)
+    await second.close()
+
+
+async def test_a_refused_row_is_set_aside_alone_and_comes_back(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await database.run(WEST_ONLY)
+    await peer.run(post("a", 1, 5), f"begin; {post('b', 2, 5)}; {post('c', 3, 6)}; commit", post("d", 4))
+    refused = await link.catch_up()
+    assert [(row.table, row.key) for row in refused] == [("public.posts", ("2",))]
+    assert "23505" in refused[0].reason
+    assert "west_only" in refused[0].reason
+    assert await database.rows(POSTS) == [(1, "a", 5), (3, "c", 6), (4, "d", 0)]
+    assert await database.rows(ASIDE) == [("public.posts", '["2"]', refused[0].reason, "b")]
+    await link.applier.close()
+    await link.applier.start()  # who starts anew knows of it
+    await peer.run("update posts set views = 9 where id = 2")
+    assert not await link.catch_up()
+    assert await database.rows(POSTS) == await peer.rows(POSTS)
+    assert await database.rows(ASIDE) == []
+
+
+async def test_a_refused_row_leaves_the_older_one_visible(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await database.run(WEST_ONLY)
+    await peer.run(post("a", 1, 5), post("b", 2, 6))
+    await link.catch_up()
+    await peer.run("update posts set views = 5 where id = 2", "update posts set title = 'A' where id = 1")
+    (refused,) = await link.catch_up()
+    assert refused.key == ("2",)
+    assert await database.rows(POSTS) == [(1, "A", 5), (2, "b", 6)]
+    await peer.run("delete from posts where id = 2")
+    await link.catch_up()
+    assert await database.rows(POSTS) == [(1, "A", 5)]
+    assert await database.rows(ASIDE) == []
+
+
+async def test_a_row_without_its_object_does_not_become_visible(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("old", 1))
+    await link.catch_up()
+    await peer.run("update posts set title = 'new' where id = 1", post("other", 2))
+    batch = await link.until_mark("batch")
+    aside = [Aside(table="public.posts", key=("1",), reason="its object is missing")]
+    await link.apply(batch, aside=aside)
+    assert await database.rows(POSTS) == [(1, "old", 0), (2, "other", 0)]
+    assert await database.rows(ASIDE) == [("public.posts", '["1"]', "its object is missing", "new")]
+    await peer.run("update posts set views = 1 where id = 1")
+    await link.catch_up()
+    assert await database.rows(POSTS) == await peer.rows(POSTS)
+    assert await database.rows(ASIDE) == []
+
+
+async def test_a_large_value_of_a_row_that_is_not_here_is_asked_for(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), f"update posts set body = {LARGE}")
+    await link.until_mark("not applied")
+    await peer.run("update posts set views = 1")
+    batch = await link.until_mark("batch")
+    (asked,) = await link.apply(batch)
+    assert asked == Aside(table="public.posts", key=("1",), reason=READ_AGAIN)
+    found = await link.rows.read_again(asked.table, asked.key)
+    assert found is not None
+    (change,) = found.changes
+    assert isinstance(change, Insert)
+    await link.apply([found])
+    assert await database.rows(ALL) == await peer.rows(ALL)
+    assert await link.rows.read_again(asked.table, ("7",)) is None
+
+
+async def test_a_row_set_aside_is_read_again_when_the_log_leaves_a_value_out(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), "update posts set body = repeat('old', 3000)")
+    await link.catch_up()
+    await peer.run(f"update posts set body = {LARGE}")
+    aside = [Aside(table="public.posts", key=("1",), reason="its object is missing")]
+    await link.apply(await link.until_mark("aside"), aside=aside)
+    await peer.run("update posts set views = 1")
+    batch = await link.until_mark("batch")
+    assert isinstance(batch[0].changes[0], Update)
+    assert [row.reason for row in await link.apply(batch)] == [READ_AGAIN]
+    assert await database.rows("select views, left(body, 3) from posts") == [(0, "old")]
+    found = await link.rows.read_again("public.posts", ("1",))
+    assert found is not None
+    await link.apply([found])
+    assert await database.rows(ALL) == await peer.rows(ALL)
+    assert await database.rows(ASIDE) == []
+
+
+async def test_touched_keys_are_recorded_once_somebody_watches(link: Link, peer: Database) -> None:
+    await peer.run(post("a", 1))
+    await link.catch_up()
+    await link.site.watch_touched(guard=GUARD)
+    await peer.run(post("b", 2), "insert into likes values (1, 'ann')", "delete from posts where id = 1")
+    await link.catch_up()
+    touched = await link.site.touched(10)
+    assert {name: set(keys) for name, keys in touched.items()} == {
+        "public.posts": {("1",), ("2",)},
+        "public.likes": {("1", "ann")},
+    }
+
+
+async def test_a_column_that_is_missing_here_stops_the_line_and_is_named(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run("alter table posts add subtitle text", post("a", 1))
+    batch = await link.until_mark("batch")
+    with pytest.raises(Refused, match="subtitle"):
+        await link.apply(batch)
+    await database.run("alter table posts add subtitle text")
+    await link.applier.start()
+    await link.apply(batch)
+    assert await database.rows(POSTS) == [(1, "a", 0)]
