@@ -11,7 +11,7 @@ lets others run, or raises SiteUnreachable before and Inconclusive after it.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from cutover.errors import Refused, StaleTerm
@@ -20,6 +20,7 @@ from cutover.model.change import Change, Delete, Insert, Key, Row, Transaction, 
 from cutover.model.observation import Copying, Fence, FenceState, Following, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position, Snapshot
+from cutover.protocol.copying import keys_touched
 
 Reach = Callable[[], Awaitable[None]]
 Clock = Callable[[], float]
@@ -53,7 +54,7 @@ class MemoryServer:
     tables: dict[str, dict[Key, Row]] = field(default_factory=dict)  #: with all that is committed
     visible: dict[str, "OrderedDict[Key, Stored]"] = field(default_factory=dict)  #: what readers see
     log: list[Transaction] = field(default_factory=list)
-    committing: dict[int, None] = field(default_factory=dict)  #: in the log, and not visible yet
+    committing: dict[int, Transaction] = field(default_factory=dict)  #: in the log, and not visible yet
     writers: int = 0  #: transactions that hold the fence
     xid: int = 100
     sequence: dict[str, int] = field(default_factory=dict)
@@ -137,7 +138,7 @@ class MemoryServer:
             mark=mark,
         )
         self.log.append(transaction)
-        self.committing[self.xid] = None
+        self.committing[self.xid] = transaction
         for change in changes:
             self._commit_change(change)
         return transaction
@@ -180,6 +181,10 @@ class MemoryServer:
         stored = self.visible[table].get(key)
         if stored is None or stored.offset <= offset:
             self.visible[table][key] = Stored(offset, None if row is None else dict(row))
+
+    def locked(self, places: Container[tuple[str, Key]]) -> bool:
+        """Whether one of these rows was written by a transaction that still holds its locks."""
+        return any(place in places for held in self.committing.values() for place in keys_touched(held))
 
     def rows(self, table: str) -> dict[Key, Row]:
         """What a reader sees of a table."""

@@ -16,9 +16,11 @@ class Work:
 
     server: MemoryServer
     changes: list[Change] = field(default_factory=list)
+    met: dict[tuple[str, Key], None] = field(default_factory=dict)  #: rows that it has looked at
 
     def get(self, table: str, key: Key) -> Row | None:
         """A row as it is, with this transaction's own changes."""
+        self.met[table, key] = None
         for change in reversed(self.changes):
             if isinstance(change, Insert | Update) and (change.table, change.key) == (table, key):
                 return dict(change.row)
@@ -30,7 +32,9 @@ class Work:
     def find(self, table: str, column: str, value: str) -> list[tuple[Key, Row]]:
         """Rows with that value, for what a unique index or a foreign key answers."""
         rows = self.server.tables[table].items()
-        return [(key, dict(row)) for key, row in rows if row.get(column) == value]
+        found = [(key, dict(row)) for key, row in rows if row.get(column) == value]
+        self.met |= {(table, key): None for key, _ in found}
+        return found
 
     def insert(self, table: str, key: Key, row: Row) -> None:
         """Add a row."""
@@ -60,7 +64,9 @@ class MemorySession:
         """Run one transaction; raises Fenced when the fence refuses it.
 
         The fence is held from its check until readers see the transaction, as
-        a writer in PostgreSQL holds its advisory lock.
+        a writer in PostgreSQL holds its advisory lock. `body` is run again
+        when it met a row that another transaction has written and readers do
+        not see yet: that one still holds the row's lock.
         """
         server = self.server
         await server.reach()
@@ -69,8 +75,7 @@ class MemorySession:
             if not server.accepts_writes():
                 raise Fenced(server.site, server.epoch)
             await server.reach()
-            work = Work(server)
-            answer = body(work)
+            work, answer = await self._unlocked(body)
             if work.changes:
                 transaction = server.commit(work.changes, request=request)
                 await server.reach()
@@ -79,6 +84,15 @@ class MemorySession:
             server.writers -= 1
         await server.reach()
         return answer
+
+    async def _unlocked(self, body: Callable[[Work], Answer]) -> tuple[Work, Answer]:
+        """Run `body` in a moment in which nobody holds a row that it meets."""
+        while True:
+            work = Work(self.server)
+            answer = body(work)
+            if not self.server.locked(work.met):
+                return work, answer
+            await self.server.reach()
 
     async def read(self, body: Callable[[MemoryServer], Answer]) -> Answer:
         """Read what is visible, in one moment."""
