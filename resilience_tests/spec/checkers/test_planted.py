@@ -603,6 +603,12 @@ def test_a_stale_get_may_show_less_and_may_not_make_anything_up(answer: dict[str
     assert read(story, "get", post, answer).verdict is Verdict.VIOLATED
 
 
+def test_a_refused_view_may_not_show() -> None:
+    story, post = liked_and_viewed()
+    story.end(story.begin("view", post, {"user": "eve"}, "r-8"), Outcome.FAILED, {"status": 400})
+    assert read(story, "get", post, shown(views=2)).verdict is Verdict.VIOLATED
+
+
 def test_a_get_that_shows_a_post_that_nobody_uploaded_is_found() -> None:
     story, _ = liked_and_viewed()
     assert read(story, "get", "p-made-up", {"views": 0}).verdict is Verdict.VIOLATED
