@@ -63,8 +63,9 @@ async def create_run(server: Server, database: str) -> None:
 async def drop_run(server: Server, database: str) -> None:
     """Drop the database of a past run, and all that it left in the server as a whole.
 
-    In this order: a slot in use cannot be dropped, a database with a slot or a
-    prepared transaction cannot be dropped, and an origin in use by a session neither.
+    In this order: a database with a slot in use or a prepared transaction cannot
+    be dropped, and an origin in use by a session neither. Slots that nobody uses
+    go with their database.
     """
     async with await server.connect() as connection:
         exists = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
@@ -74,7 +75,6 @@ async def drop_run(server: Server, database: str) -> None:
             sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(database))
         )
         await connection.execute(_END_SESSIONS, [database])
-        await connection.execute(_DROP_SLOTS, [database])
     await _roll_back_prepared(server, database)
     async with await server.connect() as connection:
         await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
@@ -99,5 +99,3 @@ _END_SESSIONS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = %s AND pid <> pg_backend_pid()
 """
-
-_DROP_SLOTS = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s"

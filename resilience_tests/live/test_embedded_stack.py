@@ -7,15 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import psycopg
+import psycopg2
 import pytest
 from psycopg import sql
+from psycopg2.extras import LogicalReplicationConnection
 
 from cutover.model.outputs import Credentials, Outputs
 from infra.embedded.errors import ProcessFailed, StackInUse
@@ -207,11 +210,11 @@ async def test_a_fresh_run_is_empty_and_has_names_of_its_own(stack: EmbeddedStac
         await platform.execute("BEGIN")
         await platform.execute("INSERT INTO notes VALUES (2, 'old')")
         await platform.execute("PREPARE TRANSACTION 'left_over'")
-    await stack.kill_site("west")
     await stack.pause_site("witness")
     await stack.cut("clients-east")
 
-    after = await stack.fresh()
+    with reading(stack, "east", "in_use"):
+        after = await stack.fresh()
 
     for site in stack.sites:
         async with await connect(stack, site) as platform:
@@ -227,12 +230,42 @@ async def test_a_fresh_run_is_empty_and_has_names_of_its_own(stack: EmbeddedStac
     assert Outputs.from_json((stack.folder.path / "outputs.json").read_text()) == after
 
 
+@contextmanager
+def reading(stack: EmbeddedStack, site: str, slot: str) -> Iterator[None]:
+    """Hold a logical slot of a site in use, as a sync worker does."""
+    at = stack.outputs().sites[site]
+    password = Credentials.from_json(Path(at.credentials_file).read_text()).postgres["cutover_admin"]
+    reader = psycopg2.connect(
+        host=at.postgres.host,
+        port=at.postgres.port,
+        dbname=at.postgres.database,
+        user="cutover_admin",
+        password=password.reveal(),
+        connection_factory=LogicalReplicationConnection,
+    )
+    cursor = reader.cursor()
+    cursor.create_replication_slot(slot, output_plugin="pgoutput")
+    cursor.start_replication(slot, options={"proto_version": "1", "publication_names": "none"})
+    try:
+        yield
+    finally:
+        reader.close()
+
+
 async def _settings_of(stack: EmbeddedStack, site: str) -> dict[str, Any]:
     """Return what the stand-in platform says that it was started with."""
     url = stack.outputs("clients").sites[site].platform
     async with aiohttp.ClientSession() as client, client.get(url) as answer:
         settings: dict[str, Any] = await answer.json()
         return settings
+
+
+async def test_a_fresh_run_mends_a_dead_site_first(stack: EmbeddedStack) -> None:
+    await stack.kill_site("west")
+    await stack.kill("links/relays")
+    await stack.fresh()
+    async with await connect(stack, "west") as platform:
+        assert await (await platform.execute("SELECT id FROM notes")).fetchall() == []
 
 
 async def test_each_role_may_do_its_work_and_no_more(stack: EmbeddedStack) -> None:
