@@ -18,8 +18,11 @@ PATIENCE_SECONDS = 25.0
 PAUSE_SECONDS = 0.01
 """First pause before an operation is sent again; it doubles up to forty times that, with jitter."""
 PAUSE_SECONDS_MAX = 0.4
-NOT_SERVING_PAUSE_SECONDS = 0.015
-"""Pause after a site said that it does not serve: the answer is cheap, and the cutover is short."""
+NOT_SERVING_SECONDS = 0.02
+"""First pause after a site said that it does not serve, cut short when the router names another one."""
+NOT_SERVING_SECONDS_MAX = 0.15
+ROUTE_SECONDS = 0.008
+"""Pause between two questions to the router, which all clients of a workload ask together."""
 
 Route = Callable[[], Awaitable[str | None]]
 """Which site the router names; None when it does not know."""
@@ -52,6 +55,7 @@ class Workload:
     _released: bool = True
     _site: str = ""
     _requests: int = 0
+    _asking: "asyncio.Task[None] | None" = None
 
     async def run(self) -> None:
         """Carry out all operations."""
@@ -63,6 +67,8 @@ class Workload:
         names = [f"client-{n}" for n in range(self.amount.clients)]
         loops = [self._loop(name, kinds, Random(self.random.random())) for name in names]
         await asyncio.gather(*loops)
+        if self._asking is not None:
+            await self._asking
 
     def hold(self, *, pace_seconds: float) -> None:
         """Go on at this pace until `release`, so that something is in flight whenever a fault strikes."""
@@ -103,7 +109,7 @@ class Workload:
     ) -> Answer[object] | None:
         """A retry keeps the request id. After one unknown attempt only a success settles it."""
         clock = asyncio.get_running_loop().time
-        ends, attempts, unknown = clock() + PATIENCE_SECONDS, 0, False
+        ends, attempts, here, unknown = clock() + PATIENCE_SECONDS, 0, 0, False
         last: Refused | Unknown
         while True:
             attempts += 1
@@ -122,15 +128,30 @@ class Workload:
             if clock() >= ends:
                 self._given_up(invoke, last, attempts, site, unknown=unknown)
                 return None
-            await asyncio.sleep(_pause(attempts, last, random))
-            await self._find_site(site)
+            here = here + 1 if site == self._site else 0
+            await self._rest(site, _pause(here, last, random))
 
-    async def _find_site(self, refused_by: str) -> None:
-        """Ask the router, unless another client has learnt of a new site meanwhile."""
-        if self._site == refused_by:
+    async def _rest(self, site: str, seconds: float) -> None:
+        """Wait before the next attempt, or until the router names another site than the one that failed."""
+        clock = asyncio.get_running_loop().time
+        ends = clock() + seconds
+        while self._site == site and clock() < ends:
+            await self._ask_router()
+
+    async def _ask_router(self) -> None:
+        """One question at a time, whoever wants to know."""
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(self._asked_router())
+        await asyncio.shield(self._asking)
+
+    async def _asked_router(self) -> None:
+        try:
             named = await self.route()
             if named is not None and named in self.apis:
                 self._site = named
+            await asyncio.sleep(ROUTE_SECONDS)
+        finally:
+            self._asking = None
 
     def _acknowledged(
         self, invoke: Event, wanted: Wish, answer: Answer[object], attempts: int, site: str
@@ -164,6 +185,7 @@ def _asked(wanted: Wish) -> dict[str, object] | None:
 
 def _pause(attempts: int, error: Refused | Unknown, random: Random) -> float:
     if isinstance(error, NotServing):
-        return NOT_SERVING_PAUSE_SECONDS * random.uniform(0.5, 1.5)
+        longest = min(NOT_SERVING_SECONDS * 2 ** min(attempts, 10), NOT_SERVING_SECONDS_MAX)
+        return float(longest) * random.uniform(0.5, 1.0)
     grown: float = PAUSE_SECONDS * 2 ** min(attempts, 10)
     return min(grown, PAUSE_SECONDS_MAX) * random.uniform(0.5, 1.0)
