@@ -164,11 +164,14 @@ async def compare_touched(parts: Parts, reference: str, follower: str, verified:
     """Compare what the follower's applier has touched since it was last compared, and forget it.
 
     With writes stopped this is on the path of the write pause, so objects that
-    this process has verified before are not read again.
+    this process has verified before are not read again. While writes flow there
+    is always more to come: what was touched since the last full page is left.
     """
     total = Outcome()
     site = parts.sites[follower]
-    while touched := await site.touched(PAGE):
+    full = True
+    while full and (touched := await site.touched(PAGE)):
+        full = any(len(keys) >= PAGE for keys in touched.values())
         comparer = Comparer(parts, reference, follower, verified=verified)
         found = await comparer.rows_of(touched)
         total.rows, total.objects = total.rows + found.rows, total.objects + found.objects

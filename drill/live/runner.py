@@ -1,7 +1,7 @@
 """Runs one drill on an embedded stack, from a fresh run to its verdict."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from cutover.model.journal import Intent
 from cutover.model.plan import Plan
 from cutover.model.stage import Stage
 from cutover.protocol.replay import State
-from drill.checkers import Evidence, Scheduled, judge
+from drill.checkers import ContentFile, Evidence, Scheduled, judge
 from drill.drills import Drill
 from drill.history import HistoryWriter, history_of, read_history
 from drill.live.access import Access, access, store_reader
@@ -39,6 +39,8 @@ PACE_SECONDS = 0.025
 """Mean pause of a client between two operations while the migration runs: 12 clients, some 250 a second."""
 RANDOM_SECONDS = 3.5
 """A random fault strikes within this time after the coordinator was started: as long as a calm one takes."""
+BITE_SECONDS = 0.3
+"""Longest that a fault waits for a call to be in flight: ten times a client's pause."""
 LOOK_SECONDS = 0.05
 
 Tell = Callable[[str], None]
@@ -55,6 +57,8 @@ class LiveDrill:
     tell: Tell = lambda _: None
     amount: Amount = field(default_factory=Amount)
     prepare: Callable[[Workload], Awaitable[None]] | None = None
+    content: Mapping[str, ContentFile] = field(default_factory=dict)  #: by post id; `prepare` may fill it
+    goal_seconds: float = GOAL_SECONDS
     _healing: "asyncio.Task[None] | None" = None
     _struck: asyncio.Event = field(default_factory=asyncio.Event)
     _problems: list[Witness] = field(default_factory=list)
@@ -140,7 +144,7 @@ class LiveDrill:
         """Until the target serves and its way back was compared, and every fault is healed."""
         surprise = asyncio.ensure_future(self._surprise(history, field_, workload))
         try:
-            async with asyncio.timeout(GOAL_SECONDS):
+            async with asyncio.timeout(self.goal_seconds):
                 await self._reach(reached, _at_soak)
                 if self.drill.fault and self.drill.point == RANDOM:
                     await surprise
@@ -166,7 +170,7 @@ class LiveDrill:
         with suppress(CutoverError):
             state = await state_of(reached.parts)
             where = f"{state.stage.value}, {len(state.pending)} action(s) left" if state else "its beginning"
-        what = f"the migration did not reach its goal within {GOAL_SECONDS:.0f} s: it stands at {where}"
+        what = f"the migration did not reach its goal within {self.goal_seconds:.0f} s: it stands at {where}"
         self._problems.append(Witness(what=what))
 
     # -- the fault ----------------------------------------------------------------------------
@@ -185,12 +189,20 @@ class LiveDrill:
             return
         self._struck.set()
         fault, victim = FAULTS[self.drill.fault], self.drill.victim or ""
+        await self._until_something_is_in_flight(workload)
         following = point != "preflight"
         bite = in_flight(workload, victim, point, following=following)
         history.fault(name=fault.name, victim=victim, point=point, bite=bite)
         self.tell(f"{fault.name} {victim}")
         await fault.strike(field_, victim)
         self._healing = asyncio.ensure_future(self._heal(history, field_, fault, victim))
+
+    async def _until_something_is_in_flight(self, workload: Workload) -> None:
+        """The coordinator stands still at the point: a fault between two calls of the clients proves nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BITE_SECONDS):
+                while not workload.under_way:
+                    await asyncio.sleep(0)
 
     async def _heal(self, history: HistoryWriter, field_: LiveField, fault: Fault, victim: str) -> None:
         await asyncio.sleep(fault.seconds)
@@ -202,7 +214,7 @@ class LiveDrill:
     async def _ending(self, reached: Access) -> None:
         """What the operator asks for, then wait until the other site has everything."""
         try:
-            async with asyncio.timeout(GOAL_SECONDS):
+            async with asyncio.timeout(self.goal_seconds):
                 if self.drill.ending == "roll-back":
                     await ask(reached.parts, Intent.ROLL_BACK)
                     await self._reach(reached, lambda state: state.stage is Stage.ROLLED_BACK)
@@ -246,6 +258,7 @@ class LiveDrill:
             stage=stage.value,
             complete=stage in (Stage.COMPLETE, Stage.ROLLED_BACK),
             scheduled=planned,
+            content=self.content,
         )
 
     async def _stores(self, site: str) -> SiteStores | None:
