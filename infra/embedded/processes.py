@@ -84,6 +84,22 @@ def marked_with(folder: str) -> set[int]:
     return {pid for pid in all_pids() if wanted in _environment(pid)}
 
 
+def working_in(folder: str) -> set[int]:
+    """Return the pids whose working directory is in `folder`, also when it was deleted.
+
+    PostgreSQL writes its status lines over its environment, so that the children
+    of a server carry no marker; but all of them work in the data directory.
+    """
+    return {pid for pid in all_pids() if _working_directory(pid).startswith(f"{folder}/")}
+
+
+def _working_directory(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:  # gone meanwhile, or not ours
+        return ""
+
+
 def _environment(pid: int) -> list[bytes]:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:

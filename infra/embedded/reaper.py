@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.embedded.groups import find_freezers
 from infra.embedded.postgres import release_memory
-from infra.embedded.processes import Identity, identify, marked_with, send, stop_tree, wait_gone
+from infra.embedded.processes import Identity, identify, marked_with, send, stop_tree, wait_gone, working_in
 from infra.embedded.state import StackFolder, StateFolder, is_locked
 
 GONE_SECONDS_MAX = 10.0
@@ -41,12 +41,13 @@ def remove(folder: StackFolder) -> None:
 def kill_leftovers(folder: StackFolder) -> None:
     """SIGKILL every process of the stack, also one that is frozen or that another one made.
 
-    A process is one of ours if it carries the stack's marker, or if it is in
-    the table under the same start time; a pid that somebody else has now is neither.
+    A process is one of ours if it carries the stack's marker, works in its data
+    directories, or is in the table under the same start time; a pid that somebody
+    else has now is none of these.
     """
     table = _table(folder.processes)
     recorded = {who.pid for who in _recorded(table) if who.alive}
-    found = stop_tree(recorded | marked_with(str(folder.path)))
+    found = stop_tree(recorded | marked_with(str(folder.path)) | working_in(str(folder.reach)))
     ending = [who for pid in found if (who := identify(pid))]
     send(found, _SIGKILL)
     for freezer in find_freezers(f"cutover-{_supervisor_pid(table)}-"):

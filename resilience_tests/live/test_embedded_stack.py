@@ -22,7 +22,7 @@ from psycopg2.extras import LogicalReplicationConnection
 
 from cutover.model.outputs import Credentials, Outputs
 from infra.embedded.errors import ProcessFailed, StackInUse
-from infra.embedded.processes import Identity, identify, marked_with, tree_of, wait_gone
+from infra.embedded.processes import Identity, identify, marked_with, tree_of, wait_gone, working_in
 from infra.embedded.stack import EmbeddedStack, list_stacks, reap
 from infra.embedded.state import StateFolder
 from resilience_tests.live.embedded_stand_ins import HERE, SERVICES
@@ -381,6 +381,15 @@ async def test_when_the_supervisor_dies_with_a_paused_site_the_next_start_clears
     assert killed.name in reap()
     assert wait_gone(members, DEADLINE) == []
     assert not Path(folder_of(killed.name)).exists()
+
+
+async def test_frozen_children_of_a_dead_server_are_recognised(stack: EmbeddedStack) -> None:
+    """Without supervisor, server and marker they are still found: by where they work."""
+    server = next(one["pid"] for one in (await stack.status())["processes"] if one["name"] == "west/postgres")
+    children = tree_of([server]) - {server}
+    assert children
+    assert not children & marked_with(str(stack.folder.path))
+    assert children <= working_in(str(stack.folder.reach))
 
 
 async def test_a_kept_stack_outlives_its_harness_and_is_found_again(harness: Callable[..., Harness]) -> None:
