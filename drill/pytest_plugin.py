@@ -1,0 +1,60 @@
+"""The options of `pytest resilience_tests`: which drills to run, on which stack, from which seed.
+
+Loaded by this repository's own configuration (`-p drill.pytest_plugin`) and not by
+an entry point: whoever installs the wheel does not get `--seed` and `--stack` in
+every pytest of theirs.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+
+from drill.drills import SUITES, Drill, random_kills
+
+SLICE = "slice"
+STACKS = ("embedded",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options."""
+    group = parser.getgroup("drills", "live drills of a cutover")
+    group.addoption(
+        "--drills",
+        default=SLICE,
+        metavar="SUITE",
+        help="slice (three drills, the default), smoke, full, random:N, or none",
+    )
+    group.addoption("--seed", type=int, default=1, help="what clients do and when random faults strike")
+    group.addoption("--stack", choices=STACKS, default=STACKS[0], help="where to drill")
+    group.addoption(
+        "--keep-stack",
+        action="store_true",
+        help="leave the stack up afterwards (`cutover stack status --json`, `cutover stack down`)",
+    )
+
+
+def chosen_drills(config: pytest.Config) -> Sequence[Drill]:
+    """The drills that the command line asks for; empty for `none`. Raises pytest.UsageError."""
+    name, seed = str(config.getoption("--drills")), int(config.getoption("--seed"))
+    kind, _, count = name.partition(":")
+    if name == "none":
+        return ()
+    if name == SLICE:
+        return short_slice(seed)
+    if kind == "random" and count.isdigit() and int(count) > 0:
+        return random_kills(seed, int(count))
+    if name not in SUITES:
+        raise pytest.UsageError(
+            f"no suite is called {name!r}: give --drills {SLICE}, {', '.join(SUITES)}, random:N (N kills "
+            f"at seeded random moments) or none"
+        )
+    return SUITES[name](seed)
+
+
+def short_slice(seed: int) -> Sequence[Drill]:
+    """A calm migration to its end, and one kill of either site: what every test run can afford."""
+    return (
+        Drill(seed=seed, ending="complete"),
+        Drill(seed=seed + 1, fault="kill", victim="source", point="drain"),
+        Drill(seed=seed + 2, fault="kill", victim="target", point="verify"),
+    )
