@@ -214,6 +214,7 @@ async def test_a_restart_of_the_server_voids_the_lease(database: Database, serve
         with pytest.raises(Refused, match="restarted"):
             await east.open(epoch=1, started=started, seconds=600, guard=G1)
         await east.renew_lease(epoch=1, started=await east.instant(), seconds=60)
+        await east.renew_lease(epoch=1, started=started, seconds=600)
         assert await east.probe_write()
 
 
