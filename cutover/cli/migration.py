@@ -58,7 +58,7 @@ class Migration:
         """What is said once a stage was reached."""
         return Answer(
             stage=stage,
-            text=f"{self.parts.plan.name}: {stage.value}",
+            text=f"{self.parts.plan.name}: {stage.value.replace('_', ' ')}",
             waiting_for=RESTS if stage is Stage.SOAK else None,
             next_steps=self.next_steps(stage),
         )

@@ -10,7 +10,8 @@ def check(plan: PlanArgument, *, stack: StackOption = None) -> Answer:
     """Check a plan file, and whether both sites can carry it. Changes nothing.
 
     The file is checked first, every mistake with its line; then both databases
-    and both stores are asked for everything that would stop the migration.
+    and both stores are asked for everything that would stop the migration. What
+    a store can do is tried on a scratch object, which is taken away again.
     """
     import asyncio
 

@@ -142,14 +142,18 @@ def _told(migration: "Migration", state: "State", seen: "Observation") -> list[s
     back = " (back)" if state.direction.value == "back" and state.stage is not Stage.ROLLED_BACK else ""
     paused = ", paused" if state.paused else ""
     lines = [f"{migration.parts.plan.name}: {state.stage.value.replace('_', ' ')}{back}{paused}"]
-    lines.append(f"{seen.grant.serving} serves under epoch {seen.grant.epoch}{_lag(seen.lag_seconds)}")
+    lines.append(f"{seen.grant.serving} serves under epoch {seen.grant.epoch}{_lag(state, seen)}")
     lines += [f"{name}: {_site(facts)}" for name, facts in _sites(migration, seen).items()]
     if state.pending:
         lines.append(f"left to do: {', '.join(action.name for action in state.pending)}")
     return lines
 
 
-def _lag(seconds: float) -> str:
+def _lag(state: "State", seen: "Observation") -> str:
+    """How far the other site is behind; nobody follows before a migration copies, and after it has ended."""
+    if state.stage in (Stage.PREFLIGHT, Stage.COMPLETE, Stage.ROLLED_BACK):
+        return ""
+    seconds = seen.lag_seconds
     return (
         f", its peer is {seconds:.2f} s behind"
         if seconds < 1e9

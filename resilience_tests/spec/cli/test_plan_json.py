@@ -40,6 +40,11 @@ def test_equal_plans_have_one_digest_however_their_numbers_are_spelled() -> None
     assert plan_digest(plan_from_json(plan_to_json(PLAN))) == plan_digest(PLAN)
 
 
+def test_the_digest_of_a_plan_is_the_same_in_every_version() -> None:
+    """A migration begun by an older version is carried on by this one, so this value never changes."""
+    assert plan_digest(PLAN) == "d66fb79009ae2f271be9d33dee238befc0d5d2c8e1c461b8d1f02b18a1e8a033"
+
+
 @pytest.mark.parametrize(
     "edited",
     [
