@@ -106,7 +106,10 @@ class PostgresSite:
             "begin; set local synchronous_commit = off; select cutover.renew_lease({}, {}, {}); commit"
         )
         async with self._connections.use(effect=True) as connection:
-            await connection.execute(query.format(epoch, _until(started, seconds), started.boot))
+            try:
+                await connection.execute(query.format(epoch, _until(started, seconds), started.boot))
+            except NOT_INSTALLED:  # where nothing of ours is, no lease is asked for
+                await connection.rollback()
 
     async def open(self, *, epoch: int, started: Instant, seconds: float, guard: Guard) -> None:
         """Accept writes under `epoch`, with a lease. Refused when the site has seen a newer epoch."""
@@ -123,13 +126,15 @@ class PostgresSite:
             return Position(end.system, end.timeline, end.at(offset))
 
     async def probe_write(self) -> bool:
-        """Write through the fenced path, and take it back; False when the fence refused it."""
+        """Write through the fenced path, and take it back; False when the fence refused it (True where none is)."""
         async with self._connections.use(effect=False) as connection:
             try:
                 async with connection.transaction(force_rollback=True):
                     await connection.execute("update cutover.probe set n = n + 1")
             except errors.ReadOnlySqlTransaction:
                 return False
+            except NOT_INSTALLED:
+                return True  # no fence refuses anybody yet
             return True
 
     async def keep_log(self, *, guard: Guard) -> Position:

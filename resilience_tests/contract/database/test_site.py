@@ -21,6 +21,9 @@ async def test_a_site_of_which_nothing_is_ours_is_absent_and_has_an_end(database
         assert seen.fence == await east.fence() == Fence(state=FenceState.ABSENT)
         assert seen.end.offset > 0
         assert not seen.slot
+        assert await east.probe_write()
+        await east.renew_lease(epoch=1, started=await east.instant(), seconds=60)
+        assert await east.probe_write()
 
 
 async def test_a_source_serves_on_between_its_preparation_and_its_first_epoch(database: Database) -> None:
