@@ -126,7 +126,7 @@ class PostgresSite:
             return Position(end.system, end.timeline, end.at(offset))
 
     async def probe_write(self) -> bool:
-        """Write through the fenced path, and take it back; False when the fence refused it (True where none is)."""
+        """Write through the fenced path, and take it back; False when the fence refused it."""
         async with self._connections.use(effect=False) as connection:
             try:
                 async with connection.transaction(force_rollback=True):
