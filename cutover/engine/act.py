@@ -20,6 +20,7 @@ from cutover.model.action import (
     MoveSequences,
     OpenSite,
     PrepareSite,
+    ReleaseBrake,
     ReleaseLog,
     RemoveFence,
     Unfollow,
@@ -68,6 +69,8 @@ class Executor:
                 return await self._open(site, guard)
             case GiveUpDrain(site):
                 await change_register(self.parts, lambda grant: _given_up(grant, guard, site))
+            case ReleaseBrake(site):
+                await sites[site].release_brake(guard=guard)
             case Unfollow(site):
                 await sites[site].unfollow(guard=guard)
             case ReleaseLog(site):

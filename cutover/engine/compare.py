@@ -64,8 +64,7 @@ class Comparer:
 
     async def rows_of(self, touched: Mapping[str, Sequence[Key]]) -> Outcome:
         """Only these rows."""
-        for table, keys in touched.items():
-            await self._settle(table, list(dict.fromkeys(keys)))
+        await asyncio.gather(*(self._settle(table, list(dict.fromkeys(touched[table]))) for table in touched))
         return self.outcome
 
     async def _table(self, table: str) -> None:
@@ -97,14 +96,15 @@ class Comparer:
     async def _settle(self, table: str, keys: list[Key]) -> None:
         """Look again until these rows are equal, or differ while the reference stands still."""
         before: dict[Key, RowDigest] = {}
-        for turn in range(ROUNDS):
-            if not keys:
-                return
-            ours = await self._digests(self.reference, table, keys)
-            theirs = await self._digests(self.follower, table, keys)
+        for turn in range(ROUNDS if keys else 0):
+            ours, theirs = await asyncio.gather(
+                self._digests(self.reference, table, keys), self._digests(self.follower, table, keys)
+            )
             await self._objects(table, {key: row for key, row in ours.items() if theirs.get(key) == row})
             self.outcome.rows += sum(ours.get(key) == theirs.get(key) for key in keys)
             keys = [key for key in keys if ours.get(key) != theirs.get(key)]
+            if not keys:
+                return
             still = turn > ROUNDS // 3 and all(before.get(key) == ours.get(key) for key in keys)
             if still and await self._caught_up():
                 break

@@ -13,7 +13,7 @@ from cutover.protocol.moves import Move
 from cutover.protocol.replay import State, replay
 
 ATTEMPTS = 20
-"""Appends of an operator's intent before giving up: its rival, a coordinator, writes a few entries a second."""
+"""Appends of an operator's intent before giving up: its rival writes a few entries a second."""
 
 
 async def state_of(parts: Parts) -> State | None:

@@ -50,23 +50,22 @@ class Observer:
     _drain_since: float = 0.0
 
     async def look(self, state: State) -> Observation:
-        """See the register first, then both sites, the leaving one before the arriving one."""
+        """See the register and both sites at once: each look may be part of the write pause."""
         parts, plan = self.parts, self.parts.plan
         now = parts.clock.monotonic()
-        grant = (await read_register(parts)).grant
-        serving = grant.serving
-        serving_facts = await self._site(serving)
-        other_facts = await self._site(plan.peer(serving))
-        facts = {serving: serving_facts, plan.peer(serving): other_facts}
+        registered, source, target, takes_writes = await asyncio.gather(
+            read_register(parts), self._site(plan.source), self._site(plan.target), self._probe(state)
+        )
+        grant, facts = registered.grant, {plan.source: source, plan.target: target}
         leaving, arriving = facts[plan.leaving(state.direction)], facts[plan.arriving(state.direction)]
         return Observation(
             grant=grant,
-            source=facts[plan.source],
-            target=facts[plan.target],
-            lag_seconds=self._lag_behind(serving, now, serving_facts, other_facts),
+            source=source,
+            target=target,
+            lag_seconds=self._lag_behind(grant.serving, now, facts),
             drained=_drained(state, leaving, arriving),
             drain_overdue=self._overdue(now, grant.drain),
-            takes_writes=await self._probe(state),
+            takes_writes=takes_writes,
         )
 
     async def _site(self, site: str) -> SiteFacts | None:
@@ -75,9 +74,8 @@ class Observer:
         except CutoverError:
             return None
 
-    def _lag_behind(
-        self, serving: str, now: float, ahead: SiteFacts | None, behind: SiteFacts | None
-    ) -> float:
+    def _lag_behind(self, serving: str, now: float, facts: dict[str, SiteFacts | None]) -> float:
+        ahead, behind = facts[serving], facts[self.parts.plan.peer(serving)]
         if serving != self._lag_of:
             self._lag, self._lag_of = Lag(), serving
         end = ahead.end if ahead else None

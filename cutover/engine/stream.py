@@ -9,7 +9,7 @@ need, and places a chunk where its mark stands in the log.
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from cutover.engine.parts import Parts
@@ -148,25 +148,27 @@ class Stream:
 
     async def _next(self) -> list[Transaction]:
         """Some transactions, the last one perhaps a mark; none if nothing came for a while."""
-        with suppress(TimeoutError):
-            item = await asyncio.wait_for(self._queue.get(), CONFIRM_SECONDS)
-            batch: list[Transaction] = []
-            changes = 0
-            while True:
-                match item:
-                    case Failure(error):
-                        raise error
-                    case Quiet(position):
-                        self._quiet = position
-                        return batch
-                    case Transaction():
-                        batch.append(item)
-                        changes += len(item.changes)
-                full = len(batch) >= BATCH_TRANSACTIONS or changes >= BATCH_CHANGES
-                if full or item.mark is not None or self._queue.empty():
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                item = await self._queue.get()
+        except TimeoutError:
+            return []
+        batch: list[Transaction] = []
+        changes = 0
+        while True:
+            match item:
+                case Failure(error):
+                    raise error
+                case Quiet(position):
+                    self._quiet = position
                     return batch
-                item = self._queue.get_nowait()
-        return []
+                case Transaction():
+                    batch.append(item)
+                    changes += len(item.changes)
+            full = len(batch) >= BATCH_TRANSACTIONS or changes >= BATCH_CHANGES
+            if full or item.mark is not None or self._queue.empty():
+                return batch
+            item = self._queue.get_nowait()
 
     async def _apply(self, batch: Sequence[Transaction]) -> None:
         """Apply in order what is not in yet; what a person must see first stops the line."""

@@ -140,6 +140,15 @@ class Unfollow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseBrake:
+    """Let the stopped applier of this site pass what an operator has looked at."""
+
+    site: str
+    name: ClassVar[str] = "release-brake"
+    reversible: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseLog:
     """Drop the slot from which the peer read this site's changes."""
 
@@ -170,6 +179,7 @@ Action = (
     | GrantEpoch
     | OpenSite
     | GiveUpDrain
+    | ReleaseBrake
     | Unfollow
     | ReleaseLog
     | RemoveFence

@@ -15,7 +15,7 @@ class Unchanged(Enum):
 UNCHANGED = Unchanged.VALUE
 
 Key = tuple[str, ...]  #: a row's key, each column in the database's own text form
-Row = dict[str, str | None | Unchanged]  #: column -> value in the database's own text form
+Row = dict[str, str | Unchanged | None]  #: column -> value in the database's own text form
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the coordinator sees in one look."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from cutover.model.action import Guard
@@ -24,7 +24,7 @@ class Fence:
     state: FenceState
     epoch: int = 0
     lease_live: bool = False
-    guard: Guard = Guard(0, 0)
+    guard: Guard = field(default_factory=lambda: Guard(0, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from cutover.model.action import (
     MoveSequences,
     OpenSite,
     PrepareSite,
+    ReleaseBrake,
     ReleaseLog,
     RemoveFence,
     Unfollow,
@@ -23,10 +24,9 @@ from cutover.model.observation import FenceState, Observation, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.stage import Direction, Stage
 from cutover.protocol.moves import CarryOn, Decision, Move, Wait
-from cutover.protocol.replay import State
+from cutover.protocol.replay import SWITCHING, State
 
 EARLY = (Stage.PREFLIGHT, Stage.BACKFILL, Stage.CATCH_UP, Stage.VERIFY)
-SWITCHING = (Stage.DRAIN, Stage.CUT_OVER)
 ENDED = (Stage.COMPLETE, Stage.ROLLED_BACK)
 
 TOUCHED_MAX = 500
@@ -51,6 +51,9 @@ def advance(plan: Plan, state: State, seen: Observation) -> Decision:
         return _roll_back_early(plan, state)
     if state.pending:
         return CarryOn(state.pending[0])
+    if state.release and (braked := _braked_sites(plan, seen)):
+        actions = tuple(ReleaseBrake(site) for site in braked)
+        return Move(state.stage, actions, "an operator has looked and releases the brake", state.direction)
     if state.paused:
         return Wait("an operator runs `cutover resume`")
     return _from_stage(plan, state, seen)
@@ -261,6 +264,11 @@ def _not_following_closely(plan: Plan, seen: Observation) -> Wait | None:
     if seen.lag_seconds > plan.gates.lag_seconds:
         return Wait(f"lag is {plan.gates.lag_seconds:.2f} s or less (now {seen.lag_seconds:.2f} s)")
     return None
+
+
+def _braked_sites(plan: Plan, seen: Observation) -> list[str]:
+    looks = {plan.source: seen.source, plan.target: seen.target}
+    return [site for site, facts in looks.items() if facts is not None and facts.brake]
 
 
 def _braked(facts: SiteFacts) -> Wait:

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from cutover.model.action import CloseSite, CompareSites, VerifyDelta
+from cutover.model.action import CloseSite, CompareSites, MarkEligible, VerifyDelta
 from cutover.model.observation import Fence, FenceState, Observation, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position
 from cutover.model.register import Drain, Grant
-from cutover.model.stage import Direction, Stage
+from cutover.model.stage import Stage
 from cutover.protocol.advance import ENDED, advance
 from cutover.protocol.moves import CarryOn, Move, Wait
 from cutover.protocol.replay import State
@@ -26,11 +26,14 @@ def preview(plan: Plan, state: State, grant: Grant | None) -> list[Move]:
     if state.pending:
         moves.append(Move(state.stage, state.pending, "the last move was not finished", state.direction))
         state = _finished(state)
+    eligible = grant is not None and plan.target in grant.eligible
     for _ in range(MOVES_MAX):
-        decision = advance(plan, state, _calm(plan, state, grant))
+        decision = advance(plan, state, _calm(plan, state, grant, eligible=eligible))
         if isinstance(decision, Wait | CarryOn):
             break
         moves.append(decision)
+        if any(isinstance(action, MarkEligible) for action in decision.actions):
+            eligible = True
         state = _finished(_moved(state, decision))
         if state.stage in ENDED:
             break
@@ -52,11 +55,11 @@ def _finished(state: State) -> State:
     )
 
 
-def _calm(plan: Plan, state: State, grant: Grant | None) -> Observation:
+def _calm(plan: Plan, state: State, grant: Grant | None, *, eligible: bool) -> Observation:
     """Both sites answer, nothing differs, nobody is late."""
     facts = SiteFacts(fence=Fence(state=FenceState.OPEN, epoch=1, lease_live=True), end=SOMEWHERE)
     return Observation(
-        grant=_calm_grant(plan, state, grant),
+        grant=_calm_grant(plan, state, grant, eligible=eligible),
         source=facts,
         target=facts,
         lag_seconds=0.0,
@@ -66,7 +69,7 @@ def _calm(plan: Plan, state: State, grant: Grant | None) -> Observation:
     )
 
 
-def _calm_grant(plan: Plan, state: State, grant: Grant | None) -> Grant:
+def _calm_grant(plan: Plan, state: State, grant: Grant | None, *, eligible: bool) -> Grant:
     """As the register will read when this stage was reached."""
     serving = plan.source
     if state.stage in (Stage.SOAK, Stage.COMPLETE):
@@ -92,6 +95,6 @@ def _calm_grant(plan: Plan, state: State, grant: Grant | None) -> Grant:
         base,
         serving=serving,
         lease_count=max(1, base.lease_count),
-        eligible=(plan.target,) if state.direction is Direction.FORWARD else base.eligible,
+        eligible=(plan.target,) if eligible else (),
         drain=stands if state.stage is Stage.DRAIN else None,
     )

@@ -4,10 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cutover.errors import Refused
-from cutover.model.action import Action, CloseSite, CompareSites, GiveUpDrain, VerifyDelta, action_from_json
+from cutover.model.action import (
+    Action,
+    CloseSite,
+    CompareSites,
+    GiveUpDrain,
+    ReleaseBrake,
+    VerifyDelta,
+    action_from_json,
+)
 from cutover.model.journal import SCHEMA, Entry, Intent, Kind
 from cutover.model.position import Position
 from cutover.model.stage import Direction, Stage
+
+SWITCHING = frozenset({Stage.DRAIN, Stage.CUT_OVER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +36,7 @@ class State:
     paused: bool = False
     approved: bool = False
     wanted: Intent | None = None  #: roll back or complete
+    release: bool = False  #: an operator has looked at what the brake stopped
 
 
 def replay(entries: Iterable[Entry], state: State | None = None) -> State:
@@ -70,7 +81,7 @@ def _after_move(state: State, entry: Entry) -> State:
         move_n=entry.n,
         pending=actions,
         drains=0 if arrived else state.drains + int(gave_up),
-        end=state.end if stage is Stage.CUT_OVER else None,
+        end=state.end if {state.stage, stage} <= SWITCHING else None,
         wanted=None if stage in (Stage.ROLLED_BACK, Stage.COMPLETE) else state.wanted,
     )
 
@@ -83,6 +94,8 @@ def _after_done(state: State, entry: Entry) -> State:
             return replace(state, end=Position.parse(str(entry.facts["end"])))
         case CompareSites() | VerifyDelta():
             return replace(state, clean=bool(entry.facts["clean"]))
+        case ReleaseBrake():
+            return replace(state, release=False)
         case _:
             return state
 
@@ -98,4 +111,4 @@ def _after_intent(state: State, intent: Intent) -> State:
         case Intent.ROLL_BACK | Intent.COMPLETE:
             return replace(state, wanted=intent, paused=False)
         case Intent.RELEASE_BRAKE:
-            return state
+            return replace(state, release=True)

@@ -139,7 +139,7 @@ def _missing(file: str, tree: Tree) -> str:
     for path in (*folders_above(file), file):
         if path in tree.refused:
             return f"names {file!r}, which cannot be moved: see {path!r}."
-    if any(name.startswith(f"{file}/") for name in tree.files):
+    if file in tree.folders:
         return f"names {file!r}, which is a folder. Name its files, each on a line of its own."
     return f"names {file!r}, and there is no such file. Mend the name, or remove the line."
 

@@ -77,7 +77,6 @@ def read_content(folder: Path) -> Content:
 def _tree(folder: Path) -> Tree:
     try:
         tree = tree_of(folder)
-        above = (folder / NAME).is_dir()
     except FileNotFoundError:
         why = "there is no such folder. Mend the path."
     except NotADirectoryError:
@@ -85,7 +84,7 @@ def _tree(folder: Path) -> Tree:
     except OSError as error:
         why = f"it cannot be listed: {error.strerror}. Make it readable."
     else:
-        if above and NAME not in tree.refused:
+        if NAME in tree.folders:
             tree.refused[NAME] = (
                 f"{NAME} is a folder, but must be a file with an object a line. Rename or remove it."
             )

@@ -22,6 +22,7 @@ class Tree:
     """Paths are relative, with `/`; bytes that are not UTF-8 stand as lone surrogates (PEP 383)."""
 
     files: dict[str, int] = field(default_factory=dict)  #: size in bytes
+    folders: dict[str, None] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  #: why it cannot be moved, a sentence
 
 
@@ -56,6 +57,7 @@ def _take(tree: Tree, path: str, entry: os.DirEntry[str]) -> bool:
             f"lead outside. Put there what it names, or remove it."
         )
     elif entry.is_dir(follow_symlinks=False):
+        tree.folders[path] = None
         return True
     elif entry.is_file(follow_symlinks=False):
         _take_file(tree, path, entry.path)

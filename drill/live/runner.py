@@ -198,7 +198,7 @@ class LiveDrill:
         self._healing = asyncio.ensure_future(self._heal(history, field_, fault, victim))
 
     async def _until_something_is_in_flight(self, workload: Workload) -> None:
-        """The coordinator stands still at the point: a fault between two calls of the clients proves nothing."""
+        """The coordinator stands still at the point: a fault between two calls proves nothing."""
         with suppress(TimeoutError):
             async with asyncio.timeout(BITE_SECONDS):
                 while not workload.under_way:

@@ -20,7 +20,7 @@ from drill.history import Event, HistoryWriter, Kind, history_of
 from drill.planted.plant import Plant
 from drill.sample_plan import sample_plan
 from drill.simulator.loop import run
-from drill.simulator.world import World
+from drill.simulator.world import DELAY_SECONDS_MAX, World
 from drill.stores import SiteStores
 from drill.verdict import Finding, Verdict, Witness
 from drill.workload.clients import Amount, Workload
@@ -31,10 +31,6 @@ ENDINGS: Mapping[str, tuple[Intent | None, Stage]] = {
     "complete": (Intent.COMPLETE, Stage.COMPLETE),
     "roll-back": (Intent.ROLL_BACK, Stage.ROLLED_BACK),
 }
-AMOUNT = Amount(uploads=60, others=400, clients=8, most=3_000)
-"""About a second of this machine's time for a whole migration."""
-PACE_SECONDS = 0.05
-"""Mean pause of a client between two operations, so that they last as long as the migration does."""
 HEAD_START_SECONDS = 0.5
 """How long users are at work before the migration begins, so that there is something to copy."""
 GOAL_SECONDS = 60.0
@@ -42,8 +38,27 @@ GOAL_SECONDS = 60.0
 ASTRAY = 0.1
 """Share of calls that arrive at the other site, as through an old or a hasty DNS answer."""
 
+USUAL = Amount(uploads=60, others=400, clients=8, most=3_000)
+"""Operations of a migration under the usual conditions."""
+
 Disturb = Callable[[World], Awaitable[None]]
 """What goes wrong meanwhile; it ends with everything started again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the migration and its users find; the usual ones take about a second of real time."""
+
+    plan: Plan = field(default_factory=sample_plan)
+    amount: Amount = USUAL
+    pace_seconds: float = 0.05  #: mean pause of a client, so that its operations last through the migration
+    delay_seconds: float = DELAY_SECONDS_MAX  #: longest way to a server, and back
+
+
+BURST = Conditions(
+    amount=Amount(uploads=150, others=500, clients=32, most=650), pace_seconds=0.02, delay_seconds=0.008
+)
+"""Many clients while tables are copied, and hardly any later: what goes wrong with a copy stays wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +72,7 @@ class Rehearsal:
     stage: Stage
     seconds: float  #: virtual
     steps: int  #: callbacks
+    terms: int  #: coordinators that took office
     complaints: tuple[str, ...]
 
     @property
@@ -83,12 +99,11 @@ def rehearse(
     *,
     ending: str = "complete",
     plant: Plant | None = None,
-    plan: Plan | None = None,
-    amount: Amount = AMOUNT,
+    conditions: Conditions | None = None,
     disturb: Disturb | None = None,
 ) -> Rehearsal:
     """Run one migration to its verdict; the same arguments give the same bytes."""
-    told = Rehearsing(seed, ending, plant, plan or sample_plan(), amount, disturb)
+    told = Rehearsing(seed, ending, plant, conditions or Conditions(), disturb)
     with _no_collections():
         return run(seed, told.run)
 
@@ -109,7 +124,9 @@ def _no_collections() -> Iterator[None]:
 class Astray:
     """One site's platform as clients reach it: now and then the call arrives at the other site.
 
-    Only once that site is fenced: before, nothing in its database could refuse.
+    Only once that site is fenced: before, nothing in its database could
+    refuse. And no `get`, which a site that does not serve answers by what it
+    happens to have.
     """
 
     world: World
@@ -118,7 +135,8 @@ class Astray:
 
     def __getattr__(self, name: str) -> Any:
         peer = self.world.plan.peer(self.site)
-        astray = self.chance.random() < ASTRAY and self.world.servers[peer].prepared
+        fenced = self.world.servers[peer].prepared
+        astray = self.chance.random() < ASTRAY and fenced and name != "get"
         return getattr(self.world.platforms[peer if astray else self.site], name)
 
 
@@ -129,8 +147,7 @@ class Rehearsing:
     seed: int
     ending: str
     plant: Plant | None
-    plan: Plan
-    amount: Amount
+    conditions: Conditions
     disturb: Disturb | None
     problems: list[Witness] = field(default_factory=list)
 
@@ -139,7 +156,9 @@ class Rehearsing:
         loop: Any = asyncio.get_running_loop()
         written = BytesIO()
         history = HistoryWriter(written, loop.time)
-        world = World(seed=self.seed, plan=self.plan, history=history, plant=self.plant)
+        plan = self.conditions.plan
+        world = World(seed=self.seed, plan=plan, history=history, plant=self.plant)
+        world.network.seconds_max = self.conditions.delay_seconds
         workload = self._workload(world, history)
         await self._migrate(world, workload)
         evidence, stage = await self._evidence(world)
@@ -154,10 +173,11 @@ class Rehearsing:
             seed=self.seed,
             history=written.getvalue(),
             evidence=evidence,
-            findings=(*judge(history_of(_events(written.getvalue())), evidence), progress),
+            findings=(*judge(history_of(events_of(written.getvalue())), evidence), progress),
             stage=stage,
             seconds=loop.time(),
             steps=loop.steps,
+            terms=max((entry.term for entry in world.entries), default=0),
             complaints=tuple(world.complaints),
         )
 
@@ -171,14 +191,14 @@ class Rehearsing:
             route=world.named_site,
             history=history,
             random=world.random("workload"),
-            amount=self.amount,
-            first_site=self.plan.source,
+            amount=self.conditions.amount,
+            first_site=world.plan.source,
         )
 
     async def _migrate(self, world: World, workload: Workload) -> None:
         """Users are at work until all is over; then the other site is given its time."""
         world.start_sites()
-        workload.hold(pace_seconds=PACE_SECONDS)
+        workload.hold(pace_seconds=self.conditions.pace_seconds)
         clients = asyncio.ensure_future(workload.run())
         try:
             async with asyncio.timeout(GOAL_SECONDS):
@@ -215,9 +235,11 @@ class Rehearsing:
         self.problems.append(Witness(what=what))
 
     async def _settle(self, world: World) -> None:
-        """Wait until the other site has applied all of the serving one, if it still follows."""
-        serving = await world.named_site() or self.plan.source
-        follower = world.servers[self.plan.peer(serving)]
+        """Nobody writes any more: wait until the other site has everything, if it still follows."""
+        for site in world.servers:
+            await world.kill(f"deliveries {site}")
+        serving = await world.named_site() or world.plan.source
+        follower = world.servers[world.plan.peer(serving)]
         end = world.servers[serving].end
         for _ in range(200):
             if follower.told is None or (follower.applied is not None and follower.applied.reaches(end)):
@@ -227,9 +249,9 @@ class Rehearsing:
     async def _evidence(self, world: World) -> tuple[Evidence, Stage]:
         state = await state_of(world.parts("operator"))
         stage = state.stage if state else Stage.PREFLIGHT
-        serving = await world.named_site() or self.plan.source
+        serving = await world.named_site() or world.plan.source
         first: SiteStores = await world.reader(serving).read()
-        second: SiteStores = await world.reader(self.plan.peer(serving)).read()
+        second: SiteStores = await world.reader(world.plan.peer(serving)).read()
         over = stage in (Stage.COMPLETE, Stage.ROLLED_BACK)
         return Evidence(serving=first, other=second, stage=stage.value, complete=over), stage
 
@@ -238,17 +260,18 @@ async def _reach(world: World, there: Callable[[State], bool]) -> None:
     """Wait until the journal says so."""
     parts = world.parts("operator")
     while True:
-        world.journalled.clear()
+        news = world.news
         state = await state_of(parts)
         if state is not None and there(state):
             return
-        await world.journalled.wait()
+        await news.wait()
 
 
 def _at_soak(state: State) -> bool:
     return state.stage is Stage.SOAK and not state.pending and bool(state.clean)
 
 
-def _events(lines: bytes) -> list[Event]:
+def events_of(lines: bytes) -> list[Event]:
+    """The lines of a history that is held in memory."""
     said = (json.loads(line) for line in lines.splitlines())
     return [Event(**{**line, "type": Kind(line["type"])}) for line in said]

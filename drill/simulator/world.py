@@ -37,7 +37,7 @@ from sample_platform.errors import PlatformError
 from sample_platform.platform import Platform
 
 DELAY_SECONDS_MAX = 0.004
-"""Longest way to a server and back is twice this (seconds): a link between two sites of one region."""
+"""Longest way to a server, and longest way back (seconds): two sites of one region."""
 REST_SECONDS = 0.1
 """Pause of a resting coordinator between two looks at the journal."""
 DELIVERY_SECONDS = 0.25
@@ -89,7 +89,7 @@ class World:
     complaints: list[str] = field(default_factory=list)  #: of workers and agents
     died: list[str] = field(default_factory=list)  #: processes that ended by themselves, with the reason
     entries: list[Entry] = field(default_factory=list)  #: of the journal, as they were written
-    journalled: asyncio.Event = field(default_factory=asyncio.Event)  #: set at each new entry
+    news: asyncio.Event = field(default_factory=asyncio.Event)  #: set at the next entry, and then replaced
     _running: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
     _lives: int = 0
 
@@ -227,7 +227,8 @@ class World:
         if self.entries and entry.n <= self.entries[-1].n:
             return
         self.entries.append(entry)
-        self.journalled.set()
+        self.news.set()
+        self.news = asyncio.Event()
         if entry.kind is Kind.MOVE:
             self.history.move(
                 stage=entry.stage or "",
