@@ -33,6 +33,8 @@ ENDINGS: Mapping[str, tuple[Intent | None, Stage]] = {
 }
 HEAD_START_SECONDS = 0.5
 """How long users are at work before the migration begins, so that there is something to copy."""
+SOAK_SECONDS = 0.7
+"""How long users are at work at the target before an operator completes or rolls back."""
 GOAL_SECONDS = 60.0
 """Longest that a migration may take to its goal (virtual seconds) before that is inconclusive."""
 ASTRAY = 0.1
@@ -220,6 +222,7 @@ class Rehearsing:
             await _reach(world, _at_soak)
             intent, goal = ENDINGS[self.ending]
             if intent is not None:
+                await asyncio.sleep(SOAK_SECONDS)
                 await ask(world.parts("operator"), intent)
                 await _reach(world, lambda state: state.stage is goal and not state.pending)
             await disturbing
