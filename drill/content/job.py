@@ -3,12 +3,12 @@
 import asyncio
 import os
 import shlex
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from shutil import disk_usage
 
 from drill.checkers.evidence import ContentFile
 from drill.content.disk import files
@@ -79,9 +79,9 @@ class ContentSuite(Suite):
 
         With `keep_stack` the stack stays as the second drill left it: in soak, everything at the new site.
         """
-        _check_room(self.content)
+        check_room(self.content)
         if self.keep_stack:
-            _check_free(KEPT)
+            check_free(KEPT)
         try:
             report = await Suite.run(self)
         except BaseException:
@@ -157,9 +157,10 @@ def _escaped(byte: int) -> str:
     return plain if 32 <= byte < 127 and plain not in "'\\" else f"\\x{byte:02x}"
 
 
-def _check_room(content: Content) -> None:
+def check_room(content: Content) -> None:
+    """Raises OSError when the disk cannot hold what the drills make of it."""
     folder = StateFolder.open().root
-    needed, free = content.size * COPIES + ROOM_BYTES, shutil.disk_usage(folder).free
+    needed, free = content.size * COPIES + ROOM_BYTES, disk_usage(folder).free
     if free < needed:
         raise OSError(
             f"the content takes {content.size} bytes, so its drills need {needed} on the disk of {folder}, "
@@ -167,7 +168,8 @@ def _check_room(content: Content) -> None:
         )
 
 
-def _check_free(name: str) -> None:
+def check_free(name: str) -> None:
+    """Raises ValueError when a stack of this name is up."""
     if name in list_stacks():
         raise ValueError(
             f"the stack {name!r}, which --keep-stack would leave, is up already; nothing was changed. "

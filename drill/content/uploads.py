@@ -124,7 +124,8 @@ class Uploads:
 
     def _tell(self, *, last: bool = False) -> None:
         now = asyncio.get_running_loop().time()
-        if not last and now < self._next_tell:
+        done = len(self.manifest) == len(self.content.files)
+        if not last and (done or now < self._next_tell):
             return
         self._next_tell = now + TOLD_SECONDS
         whole = self.content.size / 1e6
