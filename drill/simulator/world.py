@@ -7,7 +7,7 @@ from the seed and a name, so that a run depends on nothing else.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -125,7 +125,7 @@ class World:
         planted = self.plant is not None and process.split()[0] in self.plant.processes
         return self.plant.in_parts(parts) if self.plant is not None and planted else parts
 
-    def _log(self, server: MemoryServer) -> "type[ChangeLog] | Any":
+    def _log(self, server: MemoryServer) -> Callable[[], ChangeLog]:
         return lambda: MemoryLog(server)
 
     async def _preflight(self) -> list[str]:
