@@ -8,6 +8,7 @@ last message was confirmed it goes on to confirm the server's own positions.)
 
 import asyncio
 import struct
+import time
 from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
@@ -318,9 +319,9 @@ class _Stream:
 
     def _nothing_before(self, offset: int, *, now: bool) -> None:
         """Hand over a Quiet, unless one went just before: another will come."""
-        time = asyncio.get_running_loop().time()
-        if offset > self._quiet and (now or time - self._quiet_at >= QUIET_SECONDS):
-            self._quiet_at = time
+        moment = asyncio.get_running_loop().time()
+        if offset > self._quiet and (now or moment - self._quiet_at >= QUIET_SECONDS):
+            self._quiet_at = moment
             self._put(Quiet(Position(self._begin.system, self._begin.timeline, offset)), 0)
 
     def _put(self, item: LogItem, size: int) -> None:
@@ -334,7 +335,7 @@ class _Stream:
     def _report(self, *, answer: bool) -> None:
         """Say what was received and what was confirmed: never more."""
         self._wire.put_copy_data(
-            _STATUS.pack(b"r", self._received, self._confirmed, self._confirmed, 0, answer)
+            _STATUS.pack(b"r", self._received, self._confirmed, self._confirmed, _now(), answer)
         )
         self._wire.flush()
 
@@ -365,6 +366,13 @@ class _Stream:
 
 
 _LOG_DATA = ord("w")
+
+_EPOCH = 946_684_800  # 2000-01-01, from which PostgreSQL counts, in seconds since 1970
+
+
+def _now() -> int:
+    """This machine's clock (microseconds since 2000), for the server's statistics only."""
+    return round((time.time() - _EPOCH) * 1_000_000)
 
 
 def _settle(ready: asyncio.Future[None]) -> None:

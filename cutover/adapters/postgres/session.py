@@ -20,6 +20,7 @@ PRINTED_ALIKE = {
     "xmloption": "content",
     "standard_conforming_strings": "on",
     "client_encoding": "UTF8",
+    "search_path": "pg_catalog",
 }
 """Settings of every session that prints or reads values, the log's included: with them equal
 values are equal texts at both sites, and a text goes back in as the value it came from."""

@@ -16,7 +16,7 @@ from resilience_tests.contract.database.server import SUPERUSER, Database
 
 SCHEMA = (
     "create type mood as enum ('good', 'bad')",
-    "create table posts (id bigint primary key, title text unique, moods mood[])",
+    "create table posts (id bigint primary key, title text unique, moods mood[], kind regtype)",
     "create table parts (post int, n int, file text, primary key (n, post))",
 )
 PLAN = plan_of(
@@ -27,7 +27,7 @@ FILLED = (
     "insert into posts select n, 'p' || n from generate_series(1, 25) n",
     "insert into parts select n % 5, n, 'f' || n from generate_series(1, 25) n",
 )
-POSTS = "select id, title, moods::text from posts order by id"
+POSTS = "select id, title, moods::text, kind::text from posts order by id"
 ASIDE = "select key::text, reason, row ->> 'title' from cutover.set_aside order by 1"
 
 
@@ -180,7 +180,7 @@ async def test_refused_rows_of_a_chunk_are_set_aside_and_the_rest_comes(
 async def test_types_that_the_other_database_numbers_otherwise_arrive(
     link: Link, database: Database, peer: Database
 ) -> None:
-    await peer.run("update posts set moods = '{good,NULL,bad}' where id = 3")
+    await peer.run("update posts set moods = '{good,NULL,bad}', kind = 'mood' where id = 3")
     other = "create type shift as enum ('x')", "alter table posts alter moods type text[] using moods::text[]"
     await database.run(*other, "drop type mood", "create type mood as enum ('good', 'bad')")
     await database.run("alter table posts alter moods type mood[] using moods::mood[]")

@@ -20,6 +20,7 @@ DRAFTS = "create table drafts (id bigint primary key)"
 PLAN = plan_of(table("posts"), table("likes"))
 SCHEMA = (POSTS, LIKES, DRAFTS, "alter table posts alter body set storage external")
 LARGE = "repeat('x', 9000)"
+READER = "application_name = 'cutover log'"
 
 
 @pytest.fixture
@@ -96,16 +97,17 @@ async def test_what_was_not_confirmed_comes_again_and_what_was_does_not(link: Li
 
 
 async def test_the_server_hears_only_what_was_confirmed(link: Link, peer: Database) -> None:
+    link.log = PostgresLog(peer.address("cutover_admin"), site="east", plan=PLAN, ping_seconds=0.02)
     await peer.run("insert into posts values (1)")
     confirmed = (await link.take()).position
     await link.log.confirm(confirmed)
     await peer.run("insert into drafts values (1)")
-    while not ((await link.quiet()).position.reaches(replace(confirmed, offset=confirmed.offset + 1))):
+    end = await end_of(peer)
+    while not (await link.quiet()).position.reaches(end):
         pass
-    rows = await peer.rows(
-        "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots where active"
-    )
-    assert [int(str(offset)) for (offset,) in rows] == [confirmed.offset]
+    await peer.until(f"select write_lsn - '0/0' >= {end.offset} from pg_stat_replication where {READER}")
+    heard = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where active"
+    assert await peer.rows(heard) == [(confirmed.offset,)]
 
 
 async def test_a_quiet_log_is_known_to_be_read(link: Link, peer: Database) -> None:
@@ -149,15 +151,19 @@ async def test_a_cancelled_wait_loses_nothing(link: Link, peer: Database) -> Non
 
 
 async def test_a_slow_caller_holds_the_log_up_and_gets_it_all(link: Link, peer: Database) -> None:
-    log = PostgresLog(
-        peer.address("cutover_admin"), site="east", plan=PLAN, ping_seconds=0.01, held_bytes=100_000
-    )
-    link.log = log
+    address = peer.address("cutover_admin")
+    link.log = PostgresLog(address, site="east", plan=PLAN, ping_seconds=0.01, held_bytes=100_000)
     await link.until_mark("reading")
     await peer.run(*[f"insert into posts values ({n}, '', {LARGE})" for n in range(100)])
-    await peer.until("select count(*) = 100 from posts")
-    found = [transaction for transaction in await link.until_mark("all") if transaction.changes]
-    assert [int(transaction.changes[0].key[0]) for transaction in found] == list(range(100))  # type: ignore[union-attr]
+    ((now,),) = await peer.rows("select clock_timestamp()::text")
+    later = (
+        f"select reply_time > '{now}'::timestamptz + interval '0.3 s' from pg_stat_replication where {READER}"
+    )
+    await peer.until(later)  # it speaks on while it does not read
+    behind = f"select pg_current_wal_lsn() - write_lsn > 500000 from pg_stat_replication where {READER}"
+    assert await peer.rows(behind) == [(True,)]
+    found = [item.changes[0] for item in await link.until_mark("all") if item.changes]
+    assert [int(change.row["id"]) for change in found] == list(range(100))  # type: ignore
 
 
 async def test_a_dead_link_is_noticed_though_the_relay_keeps_the_connection(
