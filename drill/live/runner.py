@@ -41,6 +41,8 @@ RANDOM_SECONDS = 3.5
 """A random fault strikes within this time after the coordinator was started: as long as a calm one takes."""
 BITE_SECONDS = 0.3
 """Longest that a fault waits for a call to be in flight: ten times a client's pause."""
+STRIKE_SECONDS = 2.0
+"""How long a migration that is at its goal waits for a fault that has not come: then its point was missed."""
 LOOK_SECONDS = 0.05
 
 Tell = Callable[[str], None]
@@ -61,6 +63,7 @@ class LiveDrill:
     goal_seconds: float = GOAL_SECONDS
     _healing: "asyncio.Task[None] | None" = None
     _struck: asyncio.Event = field(default_factory=asyncio.Event)
+    _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _problems: list[Witness] = field(default_factory=list)
     _lag: float | None = None
 
@@ -148,8 +151,8 @@ class LiveDrill:
                 await self._reach(reached, _at_soak)
                 if self.drill.fault and self.drill.point == RANDOM:
                     await surprise
-                if self._healing is not None:
-                    await self._healing
+                if await self._was_struck():
+                    await self._healed.wait()
                     await self._reach(reached, _at_soak)
         except TimeoutError:
             await self._stuck(reached)
@@ -172,6 +175,15 @@ class LiveDrill:
             where = f"{state.stage.value}, {len(state.pending)} action(s) left" if state else "its beginning"
         what = f"the migration did not reach its goal within {self.goal_seconds:.0f} s: it stands at {where}"
         self._problems.append(Witness(what=what))
+
+    async def _was_struck(self) -> bool:
+        """Whether the fault has begun; at its goal the migration may just be standing at its point."""
+        if self.drill.fault is None:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STRIKE_SECONDS):
+                await self._struck.wait()
+        return self._struck.is_set()
 
     # -- the fault ----------------------------------------------------------------------------
 
@@ -206,8 +218,11 @@ class LiveDrill:
 
     async def _heal(self, history: HistoryWriter, field_: LiveField, fault: Fault, victim: str) -> None:
         await asyncio.sleep(fault.seconds)
-        await fault.heal(field_, victim)
-        history.heal(name=fault.name, victim=victim)
+        try:
+            await fault.heal(field_, victim)
+            history.heal(name=fault.name, victim=victim)
+        finally:
+            self._healed.set()
 
     # -- the end ------------------------------------------------------------------------------
 
