@@ -149,6 +149,7 @@ class Platform:
         except Unknown:
             return self._recall(post)
         if seen.value is None:
+            self._check_absence_is_known(post, seen.standing)
             self._remembered.pop(post, None)
             raise NotFound(f"no post {post!r}", site=self.site, epoch=seen.standing.epoch)
         self._remember(seen.value)
@@ -271,6 +272,11 @@ class Platform:
         if standing.serves:
             return Answer(value=value, site=self.site, epoch=standing.epoch)
         return Answer(value=value, site=self.site, epoch=standing.epoch, state="stale", age_s=None)
+
+    def _check_absence_is_known(self, post: str, standing: Standing) -> None:
+        """A site that does not serve may simply not have it yet: absence there is not known (S9)."""
+        if not standing.serves:
+            raise Unknown(f"post {post!r} is not at {self.site}, which does not serve", site=self.site)
 
     async def _likes_if_known(self, user: str) -> tuple[Taste, ...] | None:
         try:

@@ -72,14 +72,18 @@ def read_settings(told: Mapping[str, Any]) -> Settings:
     )
 
 
-async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
+async def serve(
+    settings: Mapping[str, object], ready: Callable[[], None], *, kind: type[Platform] = Platform
+) -> None:
     """Serve until cancelled; `ready` is called when connections are accepted.
+
+    `kind` is the logic that is put over the ports.
 
     Neither database nor store need to be up: requests are refused until they are.
     """
     known = read_settings(settings)
     database, objects = Database(known.database), S3Objects(known.store)
-    platform = Platform(
+    platform = kind(
         site=known.site,
         records=PostgresRecords(database),
         objects=objects,

@@ -17,7 +17,9 @@ from cutover.model.observation import RowDigest
 PAGE = 2_000
 """Rows of a page: about 5-10 ms for each site's database."""
 ROUNDS = 30
-"""Looks at a row that differs before it is reported."""
+"""Looks at rows that differ before what changes all the time is left."""
+ROUNDS_BEFORE_BLAME = 6
+"""Looks at rows that differ before the follower is waited for: nearly all are equal after one or two."""
 SETTLE_SECONDS = 0.05
 """First pause between two looks at rows that differ; it grows to twenty times that."""
 OBJECTS_AT_ONCE = 8
@@ -94,23 +96,46 @@ class Comparer:
             after = page.last
 
     async def _settle(self, table: str, keys: list[Key]) -> None:
-        """Look again until these rows are equal, or differ while the reference stands still."""
-        before: dict[Key, RowDigest] = {}
+        """Look again until these rows are equal, or differ while the reference stands still.
+
+        What changes all the time is left: its key is among those that were
+        touched, and is compared once writes are stopped.
+        """
         for turn in range(ROUNDS if keys else 0):
-            ours, theirs = await asyncio.gather(
-                self._digests(self.reference, table, keys), self._digests(self.follower, table, keys)
-            )
-            await self._objects(table, {key: row for key, row in ours.items() if theirs.get(key) == row})
-            self.outcome.rows += sum(ours.get(key) == theirs.get(key) for key in keys)
-            keys = [key for key in keys if ours.get(key) != theirs.get(key)]
+            keys = await self._differing(table, keys)
+            if turn >= ROUNDS_BEFORE_BLAME:
+                keys = await self._blame(table, keys)
             if not keys:
                 return
-            still = turn > ROUNDS // 3 and all(before.get(key) == ours.get(key) for key in keys)
-            if still and await self._caught_up():
-                break
-            before = ours
             await self.parts.clock.sleep(min(SETTLE_SECONDS * (turn + 1), 20 * SETTLE_SECONDS))
-        self.outcome.differences += [f"{table} {'/'.join(key)}: the rows differ" for key in keys]
+
+    async def _differing(self, table: str, keys: list[Key]) -> list[Key]:
+        ours, theirs = await asyncio.gather(
+            self._digests(self.reference, table, keys), self._digests(self.follower, table, keys)
+        )
+        equal = [key for key in keys if ours.get(key) == theirs.get(key)]
+        await self._objects(table, {key: ours[key] for key in equal if key in ours})
+        self.outcome.rows += len(equal)
+        return [key for key in keys if ours.get(key) != theirs.get(key)]
+
+    async def _blame(self, table: str, keys: list[Key]) -> list[Key]:
+        """Report rows that differ although the follower has all that the reference had; return the rest.
+
+        The reference is read before and after: only a row that stood still
+        meanwhile can be held against the follower.
+        """
+        if not keys:
+            return []
+        before = await self._digests(self.reference, table, keys)
+        await self._caught_up()
+        theirs = await self._digests(self.follower, table, keys)
+        after = await self._digests(self.reference, table, keys)
+        still = [key for key in keys if before.get(key) == after.get(key)]
+        wrong = [key for key in still if theirs.get(key) != after.get(key)]
+        equal = [key for key in still if key in after and key not in wrong]
+        await self._objects(table, {key: after[key] for key in equal})
+        self.outcome.differences += [f"{table} {'/'.join(key)}: the rows differ" for key in wrong]
+        return [key for key in keys if key not in still]
 
     async def _digests(self, site: str, table: str, keys: list[Key]) -> dict[Key, RowDigest]:
         found: dict[Key, RowDigest] = {}

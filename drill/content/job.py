@@ -4,7 +4,6 @@ import asyncio
 import os
 import shlex
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -21,7 +20,6 @@ from drill.live.suite import Suite
 from drill.measures import longest_write_pause
 from drill.report import DrillResult, Report, history_name
 from drill.workload.clients import Amount
-from infra.embedded.errors import NoSuchStack
 from infra.embedded.stack import EmbeddedStack, list_stacks
 from infra.embedded.state import StateFolder
 
@@ -55,6 +53,7 @@ class ContentSuite(Suite):
 
     content: Content
     seed: int
+    _stack: EmbeddedStack | None = None
 
     @classmethod
     def of(
@@ -80,19 +79,20 @@ class ContentSuite(Suite):
         With `keep_stack` the stack stays as the second drill left it: in soak, everything at the new site.
         """
         check_room(self.content)
-        if self.keep_stack:
-            check_free(KEPT)
+        if self.keep_stack and self.name:
+            check_free(self.name)
         try:
             report = await Suite.run(self)
         except BaseException:
-            if self.keep_stack:
-                await asyncio.shield(_take_down(KEPT))
+            await asyncio.shield(self._take_down())
             raise
-        if self.keep_stack:
+        if self.keep_stack and self._stack:
+            await self._stack.close()
             self.tell("the stack stays up. Look: cutover stack status --json   End it: cutover stack down")
         return report
 
     async def _one(self, stack: EmbeddedStack, number: int, drill: Drill, commit: str | None) -> DrillResult:
+        self._stack = stack
         self.tell(f"[{number}/{len(self.drills)}] {drill.name}")
         manifest: dict[str, ContentFile] = {}
         uploads = Uploads(
@@ -119,6 +119,11 @@ class ContentSuite(Suite):
             findings=(*result.findings, seen),
             measures=replace(result.measures, write_pause_ms=pause_of_the_load(live.history_file)),
         )
+
+    async def _take_down(self) -> None:
+        """What was to be kept is of no use when the job broke off."""
+        if self.keep_stack and self._stack:
+            await self._stack.down()
 
     def _repeat(self, commit: str | None) -> str:
         command = f"cutover-drill gate --content {shell_word(self.content.folder)} --seed {self.seed}"
@@ -175,8 +180,3 @@ def check_free(name: str) -> None:
             f"the stack {name!r}, which --keep-stack would leave, is up already; nothing was changed. "
             f"Take it down first: cutover stack down"
         )
-
-
-async def _take_down(name: str) -> None:
-    with suppress(NoSuchStack):
-        await (await EmbeddedStack.attach(name)).down()

@@ -8,6 +8,8 @@ from cutover.engine.parts import Parts
 from cutover.engine.worker import Worker
 from drill.planted import PLANTS
 from infra.embedded.services import Services
+from sample_platform.platform import Platform
+from sample_platform.service import serve
 
 
 def services_of(plant: str | None) -> Services:
@@ -47,6 +49,13 @@ async def worker(settings: Mapping[str, object], ready: Callable[[], None]) -> N
     ready()
     async with joined(read) as parts:
         await Worker(planted(parts, settings), read.site, report=complain()).run()
+
+
+async def platform(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
+    """The sample platform, with a bug in its logic."""
+    plant = settings.get("plant")
+    kind = PLANTS[str(plant)].platform if plant else Platform
+    await serve(settings, ready, kind=kind)
 
 
 async def agent(settings: Mapping[str, object], ready: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ import sample_platform
 from cutover.model.plan import Plan
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
-from drill.live.services import preloaded, services_of
+from drill.live.services import extras_of, preloaded, services_of
 from drill.report import DrillResult, Report, history_name, write_report
 from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
@@ -36,11 +36,11 @@ class Suite:
     async def run(self) -> Report:
         """Bring the stack up, run every drill, write the report after each, and take the stack down."""
         began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
-        stack = await bring_up(self.tell, keep=self.keep_stack, name=self.name)
+        stack = await bring_up(self.tell, keep=self.keep_stack, name=self.name, plant=self.drills[0].plant)
         try:
             for number, drill in enumerate(self.drills, start=1):
                 if number > 1:
-                    await stack.fresh(services=services_of(drill.plant))
+                    await stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
                 result = await self._one(stack, number, drill, commit)
                 self.results.append(result)
                 self._tell_of(number, result)
@@ -78,6 +78,7 @@ async def bring_up(
         name,
         keep=keep,
         services=services_of(plant),
+        extras=extras_of(plant),
         schema=schema,
         preload=preloaded(),
         progress=tell,
