@@ -446,7 +446,7 @@ class Site:
 
     async def upload(self, new: NewPost, body: Body, *, request: str) -> Answer[str]:
         self.uploads[new.title] += 1
-        if new.title == self.refuse:
+        if new.title == self.refuse and not self.lose:
             raise BadInput("not this one")
         try:
             answer = await self.platform.upload(new, body, request=request)
@@ -558,6 +558,15 @@ async def test_a_file_that_is_turned_down_or_gone_is_named_and_the_rest_goes_on(
     assert [file.path for file in done.manifest.values()] == ["c"]
     (failed,) = (one for one in done.history.of("upload") if not one.ok)
     assert failed.outcome is Outcome.FAILED
+
+
+async def test_a_refusal_after_a_lost_answer_leaves_the_upload_unknown(folder: Path, tmp_path: Path) -> None:
+    put(folder, a=b"1")
+    done = await upload(read_content(folder), tmp_path, lose=1, refuse="a")
+    (tried,) = done.history.of("upload")
+    assert (tried.outcome, tried.answered["attempts"]) == (Outcome.UNKNOWN, 2)
+    assert [problem.what for problem in done.problems] == ["file 'a' was not uploaded: not this one"]
+    assert done.manifest == {}
 
 
 async def test_a_file_that_shrinks_while_it_is_sent_is_not_tried_again(
