@@ -17,7 +17,7 @@ from resilience_tests.style.sources import ROOT
 
 GLOSSARY = ROOT / "docs/reference/glossary.md"
 TERM = re.compile(r"^\| \*\*(.+?)\*\* \|", re.MULTILINE)
-CODE = re.compile(r"`([A-Za-z_-]+)`")
+CODE = re.compile(r"`([A-Za-z0-9_-]+)`")
 
 
 def classes() -> Iterator[str]:
