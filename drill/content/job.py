@@ -59,8 +59,9 @@ class ContentSuite(Suite):
     def of(
         cls, content: Path, *, seed: int, folder: Path, tell: Tell, keep_stack: bool = False
     ) -> "ContentSuite":
-        """Read the folder `content`; the report goes to `folder`. Raises ContentRefused."""
+        """Read the folder `content`; the report goes to `folder`. Raises ValueError, as ContentRefused is."""
         read = read_content(content)
+        check_apart(read, folder)
         tell(f"content: {len(read.files)} files, {read.size / 1e6:.1f} MB in {os.fspath(read.folder)!r}")
         return cls(
             content=read,
@@ -170,6 +171,15 @@ def check_room(content: Content) -> None:
         raise OSError(
             f"the content takes {content.size} bytes, so its drills need {needed} on the disk of {folder}, "
             f"and {free} are free; nothing was changed. Make room, or let CUTOVER_STATE name another folder."
+        )
+
+
+def check_apart(content: Content, report: Path) -> None:
+    """Raises ValueError when the report would be written among the files."""
+    if report.resolve().is_relative_to(content.folder):
+        raise ValueError(
+            f"the report would go to {os.fspath(report)!r}, inside the content folder; nothing was changed. "
+            f"Name a folder elsewhere with --report."
         )
 
 

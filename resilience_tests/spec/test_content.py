@@ -397,6 +397,16 @@ def test_a_full_disk_is_refused_before_anything_is_started(
         job.check_room(read_content(folder))
 
 
+def test_a_report_is_never_written_among_the_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(folder, a=b"")
+    monkeypatch.chdir(folder)
+    assert command(["gate", "--content", "."]) == 12
+    assert "inside the content folder; nothing was changed." in capsys.readouterr().err
+    assert os.listdir(folder) == ["a"]
+
+
 def test_a_kept_stack_is_never_replaced(
     folder: Path,
     tmp_path: Path,
