@@ -10,7 +10,7 @@ from cutover.engine.register import read_register
 from cutover.errors import CutoverError
 from cutover.model.observation import FenceState, Observation, SiteFacts
 from cutover.model.position import Position
-from cutover.model.register import Drain
+from cutover.model.register import Drain, Grant
 from cutover.model.stage import Stage
 from cutover.protocol.replay import State
 
@@ -53,6 +53,8 @@ class Observer:
         """See the register and both sites at once: each look may be part of the write pause."""
         parts, plan = self.parts, self.parts.plan
         now = parts.clock.monotonic()
+        if state.pending:  # what the last move ordered depends on the register alone
+            return self._of_register(now, (await read_register(parts)).grant)
         registered, source, target, takes_writes = await asyncio.gather(
             read_register(parts), self._site(plan.source), self._site(plan.target), self._probe(state)
         )
@@ -66,6 +68,17 @@ class Observer:
             drained=_drained(state, leaving, arriving),
             drain_overdue=self._overdue(now, grant.drain),
             takes_writes=takes_writes,
+        )
+
+    def _of_register(self, now: float, grant: Grant) -> Observation:
+        return Observation(
+            grant=grant,
+            source=None,
+            target=None,
+            lag_seconds=inf,
+            drained=False,
+            drain_overdue=self._overdue(now, grant.drain),
+            takes_writes=False,
         )
 
     async def _site(self, site: str) -> SiteFacts | None:

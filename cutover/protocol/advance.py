@@ -29,11 +29,10 @@ from cutover.protocol.replay import SWITCHING, State
 EARLY = (Stage.PREFLIGHT, Stage.BACKFILL, Stage.CATCH_UP, Stage.VERIFY)
 ENDED = (Stage.COMPLETE, Stage.ROLLED_BACK)
 
-TOUCHED_MAX = 500
-"""Most rows that are left to be compared once writes are stopped.
-
-About 10 ms of the write pause: a page of 500 digests takes 3-5 ms at each site.
-"""
+TOUCHED_MAX = 50
+"""Most rows that are left to be compared once writes are stopped, unless more come faster than they go."""
+TOUCHED_MAX_AT_REST = 5_000
+"""Most rows that are left to be compared while the target soaks, so that a way back stays short."""
 
 
 def advance(plan: Plan, state: State, seen: Observation) -> Decision:
@@ -140,9 +139,10 @@ def _drain(plan: Plan, state: State, direction: Direction, seen: Observation, be
     """
     if state.drains >= plan.gates.drain_attempts:
         return Wait(f"an operator runs `cutover resume` ({state.drains} drains in a row were given up)")
-    much = _compare_what_was_touched(plan, state, direction, seen)
-    if much is not None:
-        return much
+    if not state.delta_compared:
+        much = _compare_what_was_touched(plan, state, direction, seen, TOUCHED_MAX)
+        if much is not None:
+            return much
     leaving = plan.leaving(direction)
     return Move(Stage.DRAIN, (DeclareDrain(leaving), CloseSite(leaving)), because, direction)
 
@@ -164,14 +164,14 @@ def _from_drain(plan: Plan, state: State, seen: Observation) -> Decision:
 
 
 def _compare_what_was_touched(
-    plan: Plan, state: State, direction: Direction, seen: Observation
+    plan: Plan, state: State, direction: Direction, seen: Observation, limit: int
 ) -> Move | Wait | None:
     """While writes flow, so that few rows are left to compare in the write pause."""
     arriving = plan.arriving(direction)
     facts = _facts(plan, seen, arriving)
     if facts is None:
         return Wait(f"{arriving!r} answers again") if state.stage is not Stage.SOAK else None
-    if facts.touched <= TOUCHED_MAX:
+    if facts.touched <= limit:
         return None
     return Move(state.stage, (VerifyDelta(arriving),), f"{facts.touched} rows were touched since the compare")
 
@@ -195,7 +195,7 @@ def _from_soak(plan: Plan, state: State, seen: Observation) -> Decision:
     if state.wanted is Intent.ROLL_BACK:
         because = "an operator rolls back, with the target's writes kept"
         return _drain(plan, state, Direction.BACK, seen, because)
-    much = _compare_what_was_touched(plan, state, Direction.BACK, seen)
+    much = _compare_what_was_touched(plan, state, Direction.BACK, seen, TOUCHED_MAX_AT_REST)
     if much is not None:
         return much
     return Wait("an operator runs `cutover complete` or `cutover roll-back`")

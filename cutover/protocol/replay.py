@@ -32,6 +32,7 @@ class State:
     pending: tuple[Action, ...] = ()  #: actions of the last move that are not known to be done
     end: Position | None = None  #: end of the closed site's log
     clean: bool | None = None  #: how the last compare ended; None: none since it was asked for
+    delta_compared: bool = False  #: what was touched was just compared, while writes flowed
     drains: int = 0  #: given up in a row
     paused: bool = False
     approved: bool = False
@@ -80,6 +81,7 @@ def _after_move(state: State, entry: Entry) -> State:
         direction=direction,
         move_n=entry.n,
         pending=actions,
+        delta_compared=False,
         drains=0 if arrived else state.drains + int(gave_up),
         end=state.end if {state.stage, stage} <= SWITCHING else None,
         wanted=None if stage in (Stage.ROLLED_BACK, Stage.COMPLETE) else state.wanted,
@@ -92,8 +94,10 @@ def _after_done(state: State, entry: Entry) -> State:
     match done:
         case CloseSite():
             return replace(state, end=Position.parse(str(entry.facts["end"])))
-        case CompareSites() | VerifyDelta():
+        case CompareSites():
             return replace(state, clean=bool(entry.facts["clean"]))
+        case VerifyDelta():
+            return replace(state, clean=bool(entry.facts["clean"]), delta_compared=True)
         case ReleaseBrake():
             return replace(state, release=False)
         case _:

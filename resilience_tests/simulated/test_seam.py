@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,8 @@ def test_a_migration_under_load_keeps_every_promise(seed: int) -> None:
 def test_users_write_at_every_stage_and_at_both_sites() -> None:
     """A run in which nothing was in flight would prove nothing."""
     ended = rehearse(1, ending="roll-back")
-    stages = [event.f for event in _events(ended, Kind.MOVE)]
-    visited = ["backfill", "catch_up", "verify", "verify", "drain", "cut_over", "soak"]
+    stages = [stage for stage, _ in groupby(event.f for event in _events(ended, Kind.MOVE))]
+    visited = ["backfill", "catch_up", "verify", "drain", "cut_over", "soak"]
     assert stages == [*visited, "drain", "cut_over", "rolled_back"]
     acknowledged = [event for event in _events(ended, Kind.OK) if event.f in WRITES]
     epochs = {(event.site, event.epoch) for event in acknowledged}
