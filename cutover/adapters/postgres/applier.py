@@ -49,6 +49,7 @@ _LEAVE_ORIGIN = "select pg_replication_origin_session_reset()"
 _APPLIED = "select position from cutover.applied"
 _ASIDE = "select table_name, key from cutover.set_aside"
 _FOLLOWING = "select backfill, term, entry, brake, released from cutover.follow"
+_INSTALLED = "select to_regclass('cutover.follow')::text"
 _COPYING = "select table_name, after, done from cutover.copying order by table_name"
 _BRAKE = "update cutover.follow set brake = $1"
 _FLUSH = "select pg_logical_emit_message(true, 'cutover.durable', '')"
@@ -72,6 +73,8 @@ class PostgresApplier:
     async def following(self) -> Following | None:
         """What the worker has been told; None: to stand still."""
         async with self._beside.use(effect=False) as connection:
+            if (await texts(connection, _INSTALLED))[0][0] is None:
+                return None  # asked first, so that the server's log is not filled with our errors
             try:
                 rows = await texts(connection, _FOLLOWING)
             except _NOT_INSTALLED:
