@@ -10,6 +10,9 @@ from drill.cli.finish import finish
 from drill.cli.options import JsonOption, ReportOption, SeedOption, report_folder, tell
 from drill.drills import SUITES, Drill, random_kills
 
+KEPT = "main"
+"""Name of a stack that stays: the one that `cutover stack status` shows when none is named."""
+
 DrillsOption = Annotated[
     str, typer.Option("--drills", help="smoke, full, or random:N for N kills at seeded random moments.")
 ]
@@ -48,7 +51,8 @@ def gate(
 
         job = ContentSuite.of(content, seed=seed, folder=folder, tell=tell, keep_stack=keep_stack)
         return finish(asyncio.run(job.run()), folder, as_json=json)
-    suite = Suite(drills=chosen(drills, seed), folder=folder, tell=tell, keep_stack=keep_stack)
+    name = KEPT if keep_stack else None
+    suite = Suite(drills=chosen(drills, seed), folder=folder, tell=tell, keep_stack=keep_stack, name=name)
     return finish(asyncio.run(suite.run()), folder, as_json=json)
 
 

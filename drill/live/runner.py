@@ -28,6 +28,7 @@ from drill.stores import SiteStores
 from drill.stores_live import StoresUnreadable
 from drill.verdict import Finding, Verdict, Witness
 from drill.workload.clients import Amount, Workload
+from infra.embedded.errors import StackError
 from infra.embedded.stack import EmbeddedStack
 
 COORDINATOR_ENTRY = "drill.live.coordinator:serve"
@@ -66,6 +67,7 @@ class LiveDrill:
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _problems: list[Witness] = field(default_factory=list)
     _lag: float | None = None
+    _ended: str = ""  #: why the coordinator is no more, when nobody killed it
 
     async def run(self, *, commit: str | None = None) -> DrillResult:
         """Run it to its verdict."""
@@ -146,6 +148,7 @@ class LiveDrill:
     ) -> None:
         """Until the target serves and its way back was compared, and every fault is healed."""
         surprise = asyncio.ensure_future(self._surprise(history, field_, workload))
+        watch = asyncio.ensure_future(self._watch_coordinator())
         try:
             async with asyncio.timeout(self.goal_seconds):
                 await self._reach(reached, _at_soak)
@@ -158,7 +161,15 @@ class LiveDrill:
             await self._stuck(reached)
         finally:
             surprise.cancel()
-            await asyncio.gather(surprise, return_exceptions=True)
+            watch.cancel()
+            await asyncio.gather(surprise, watch, return_exceptions=True)
+
+    async def _watch_coordinator(self) -> None:
+        """One that ends by itself has crashed, or was refused: nothing more will come of this drill."""
+        status = await self.stack.wait_end(COORDINATOR)
+        if self.drill.victim != "coordinator":
+            log = self.stack.folder.log(COORDINATOR).read_text(errors="replace")[-600:]
+            self._ended = f"the coordinator ended by itself with {status}; its log ends: {log}"
 
     async def _reach(self, reached: Access, there: Callable[[State], bool]) -> None:
         while True:
@@ -166,9 +177,13 @@ class LiveDrill:
                 state = await state_of(reached.parts)
                 if state is not None and there(state):
                     return
+            if self._ended:
+                raise TimeoutError(self._ended)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _stuck(self, reached: Access) -> None:
+        if self._ended:
+            self._problems.append(Witness(what=self._ended))
         where = "an unreadable journal"
         with suppress(CutoverError):
             state = await state_of(reached.parts)
@@ -221,6 +236,8 @@ class LiveDrill:
         try:
             await fault.heal(field_, victim)
             history.heal(name=fault.name, victim=victim)
+        except (StackError, OSError) as error:
+            self._problems.append(Witness(what=f"{fault.name} of {victim} could not be healed: {error}"))
         finally:
             self._healed.set()
 

@@ -45,8 +45,7 @@ class Suite:
                 self.results.append(result)
                 self._tell_of(number, result)
         finally:
-            if not self.keep_stack:
-                await stack.down()
+            await (stack.close() if self.keep_stack else stack.down())
             report = Report(
                 started=started, seconds=monotonic() - began, commit=commit, drills=tuple(self.results)
             )
