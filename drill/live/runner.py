@@ -109,7 +109,8 @@ class LiveDrill:
             clients = asyncio.ensure_future(workload.run())
             try:
                 await begin(reached.parts)
-                await field_.start_coordinator(COORDINATOR, self.drill.point)
+                point = self.drill.point if self.drill.point != RANDOM else None
+                await field_.start_coordinator(COORDINATOR, point)
                 await self._until_goal(history, field_, workload, reached)
                 workload.release()
                 await clients
