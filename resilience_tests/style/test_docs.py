@@ -8,10 +8,13 @@ import pytest
 import typer.main
 
 from cutover.cli.application import make_application as make_cutover
+from cutover.cli.plan_file import read_plan
+from cutover.model.outputs import Credentials, Outputs
 from drill.cli.application import make_application as make_drill
 from resilience_tests.style.sources import ROOT, Source, pages, sources
 
 DECISIONS = ROOT / "docs/explanation/decisions"
+HOW_TO = ROOT / "docs/how-to/migrate-your-own-tables.md"
 SECTIONS = ("## Problem", "## Options", "## Decision", "## Consequences", "## Confirmation")
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -78,6 +81,19 @@ def test_links_paths_and_commands_of_a_page_exist(page: Source) -> None:
     assert not missing_commands(page), (
         f"{page.path} shows commands that do not exist: {missing_commands(page)}"
     )
+
+
+def test_the_how_to_shows_outputs_and_credentials_that_can_be_read() -> None:
+    outputs, credentials = re.findall(r"```json\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    assert Outputs.from_json(outputs).source == "east"
+    assert set(Credentials.from_json(credentials).postgres) == {"cutover_admin", "cutover_applier"}
+
+
+def test_the_how_to_shows_a_plan_that_can_be_read(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    file = tmp_path / "plan.yaml"
+    file.write_text(shown, encoding="utf-8")
+    assert [table.name for table in read_plan(file).plan.tables] == ["customers", "invoices"]
 
 
 def test_what_is_not_there_is_found() -> None:
