@@ -34,8 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def chosen_drills(config: pytest.Config) -> Sequence[Drill]:
-    """The drills that the command line asks for; empty for `none`. Raises pytest.UsageError."""
-    name, seed = str(config.getoption("--drills")), int(config.getoption("--seed"))
+    """The drills that the command line asks for. Raises pytest.UsageError."""
+    return drills_called(str(config.getoption("--drills")), int(config.getoption("--seed")))
+
+
+def drills_called(name: str, seed: int) -> Sequence[Drill]:
+    """The drills of a suite, none for `none`. Raises pytest.UsageError when no suite has that name."""
     kind, _, count = name.partition(":")
     if name == "none":
         return ()

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from drill.cli.gate import KEPT
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
-from drill.live.services import services_of
+from drill.live.services import extras_of, services_of
 from drill.live.suite import bring_up, commit_here
 from drill.pytest_plugin import chosen_drills
 from drill.report import DrillResult, history_name
@@ -32,8 +33,8 @@ class Gate:
 
     async def run(self, drill: Drill) -> DrillResult:
         """Run one drill to its verdict, on a fresh run of the stack unless this is its first."""
-        if self.done:
-            await self.stack.fresh(services=services_of(drill.plant))
+        if self.done or drill.plant:
+            await self.stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
         self.done.append(drill.name)
         history = self.folder / history_name(len(self.done), drill.name)
         return await LiveDrill(self.stack, sample_plan(), drill, history).run(commit=commit_here())
@@ -57,7 +58,7 @@ async def gate(
 ) -> AsyncIterator[Gate]:
     """Both sites and the witness, up once for all drills."""
     keep = bool(request.config.getoption("--keep-stack"))
-    stack = await bring_up(print, keep=keep)
+    stack = await bring_up(print, keep=keep, name=KEPT if keep else None)
     yield Gate(stack, tmp_path_factory.mktemp("gate"))
     await (stack.close() if keep else stack.down())
 
