@@ -28,14 +28,25 @@ async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> No
 
 
 async def coordinate(parts: "Parts") -> None:
-    """Run to where the migration rests, and again whenever an operator has written something."""
+    """Run to where the migration rests, and again whenever an operator has written something.
+
+    A site or a witness that does not answer is waited for; `cutover run` says so and ends.
+    """
     from cutover.cli.migration import Teller
+    from cutover.cli.service import complain
     from cutover.engine.coordinator import Coordinator
+    from cutover.errors import Inconclusive, SiteUnreachable
     from cutover.protocol.advance import ENDED
 
-    teller = Teller()
-    while await Coordinator(parts, report=teller.tell).run() not in ENDED:
-        await _news(parts)
+    teller, trouble = Teller(), complain()
+    while True:
+        try:
+            if await Coordinator(parts, report=teller.tell).run() in ENDED:
+                return
+            await _news(parts)
+        except (SiteUnreachable, Inconclusive) as error:  # preflight needs both sites: they may come back
+            trouble(f"{error}")
+            await parts.clock.sleep(LOOK_SECONDS)
 
 
 async def _news(parts: "Parts") -> None:
