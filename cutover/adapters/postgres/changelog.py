@@ -11,6 +11,7 @@ import struct
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 import psycopg
@@ -78,6 +79,21 @@ class PostgresLog:
         self._limits = Limits(ping_seconds, held_bytes)
         self._stream: _Stream | None = None
         self._confirmed: Position | None = None
+        self._applied: Position | None = None
+
+    async def check_reaches(self, applied: Position) -> None:
+        """Raise Refused when this log does not hold `applied`: the database has forgotten (S11).
+
+        A stream that is opened later is held to it too: the server may be
+        another one by then.
+        """
+        self._applied = applied
+        connection = await _connect(self._address, self._site)
+        try:
+            with errors(self._site, effect=False), answer_within(connection, CONNECT_SECONDS):
+                _must_reach(await _end(connection), applied, self._site)
+        finally:
+            await connection.close()
 
     def read(self) -> "PostgresLog":
         """Whole transactions in commit order, from the slot's confirmed position on."""
@@ -89,10 +105,23 @@ class PostgresLog:
     async def __anext__(self) -> LogItem:
         """The next item; a cancelled wait loses nothing."""
         if self._stream is None:
-            self._stream = await _open(self._address, self._site, self._plan, self._limits)
+            self._stream = await self._open()
             if self._confirmed is not None:
                 self._stream.confirm(self._confirmed)
         return await self._stream.next()
+
+    async def _open(self) -> "_Stream":
+        slot = names.slot(self._address.database)
+        connection = await _connect(self._address, self._site)
+        try:
+            begin = await _begin(connection, self._site, slot, self._applied)
+            decoder = Decoder(self._plan, begin.system, begin.timeline)
+            stream = _Stream(connection, self._site, decoder, begin, self._limits)
+            await stream.start(slot)
+        except BaseException:
+            await connection.close()
+            raise
+        return stream
 
     async def confirm(self, position: Position) -> None:
         """Let the peer forget its log up to here: only positions durable at this site."""
@@ -107,22 +136,37 @@ class PostgresLog:
             await stream.close()
 
 
-async def _open(address: PostgresAddress, site: str, plan: Plan, limits: Limits) -> "_Stream":
-    connection, slot = await _connect(address, site), names.slot(address.database)
-    try:
-        with errors(site, effect=False), answer_within(connection, CONNECT_SECONDS):
-            found = await (await connection.execute("IDENTIFY_SYSTEM")).fetchone()
-            confirmed = await (await connection.execute(_CONFIRMED.format(literal(slot)))).fetchone()
-        if found is None or confirmed is None:
-            raise Refused(f"site {site!r} keeps no log for its peer: slot {slot!r} does not exist")
-        begin = Position(str(found[0]), int(found[1]), int(confirmed[0]))
-        decoder = Decoder(plan, begin.system, begin.timeline)
-        stream = _Stream(connection, site, decoder, begin, limits)
-        await stream.start(slot)
-    except BaseException:
-        await connection.close()
-        raise
-    return stream
+async def _begin(connection: AsyncConnection, site: str, slot: str, applied: Position | None) -> Position:
+    """Where the slot begins, in a log that holds `applied`."""
+    with errors(site, effect=False), answer_within(connection, CONNECT_SECONDS):
+        end = await _end(connection)
+        confirmed = await (await connection.execute(_CONFIRMED.format(literal(slot)))).fetchone()
+    if applied is not None:
+        _must_reach(end, applied, site)
+    if confirmed is None:
+        raise Refused(f"site {site!r} keeps no log for its peer: slot {slot!r} does not exist")
+    return replace(end, offset=int(confirmed[0]))
+
+
+async def _end(connection: AsyncConnection) -> Position:
+    """How far the log is on the server's disk: nobody is ever sent more."""
+    found = await (await connection.execute("IDENTIFY_SYSTEM")).fetchone()
+    if found is None:
+        raise psycopg.DataError("the server does not say who it is")
+    system, timeline, place = str(found[0]), int(found[1]), str(found[2])
+    high, low = place.split("/")
+    return Position(system, timeline, (int(high, 16) << 32) + int(low, 16))
+
+
+def _must_reach(end: Position, applied: Position, site: str) -> None:
+    if end.reaches(applied):
+        return
+    raise Refused(
+        f"site {site!r} has forgotten a part of its log: it ends at {end}, and its peer holds what came up "
+        f"to {applied} (system/timeline/offset). Its database was restored or promoted, or its disk lost "
+        f"what it had confirmed, so nobody knows in what the sites differ: compare them in full, both ways, "
+        f"before either follows the other again."
+    )
 
 
 _CONFIRMED = (

@@ -1,7 +1,7 @@
 """What a reader of a real server's log gets, and what the server hears back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -138,6 +138,33 @@ async def test_a_position_of_another_server_cannot_be_confirmed(link: Link) -> N
     await link.until_mark("reading")
     with pytest.raises(Refused, match="restored or promoted"):
         await link.log.confirm(Position("1", 1, 1 << 60))
+
+
+async def test_a_log_that_holds_what_was_applied_is_read_on(link: Link) -> None:
+    applied = (await link.until_mark("applied"))[-1].position
+    await link.log.close()
+    await link.log.check_reaches(applied)
+    await link.until_mark("read on")
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        lambda end: replace(end, offset=end.offset + (1 << 40)),
+        lambda end: replace(end, timeline=end.timeline + 1),
+        lambda end: replace(end, system="1"),
+    ],
+    ids=["shorter", "another timeline", "another server"],
+)
+async def test_a_log_that_lacks_what_was_applied_is_refused(
+    link: Link, forgotten: Callable[[Position], Position]
+) -> None:
+    applied = forgotten((await link.until_mark("applied"))[-1].position)
+    await link.log.close()
+    with pytest.raises(Refused, match=f"forgotten.*{applied}.*compare them in full"):
+        await link.log.check_reaches(applied)
+    with pytest.raises(Refused, match="forgotten"):
+        await link.item()
 
 
 async def test_a_cancelled_wait_loses_nothing(link: Link, peer: Database) -> None:
