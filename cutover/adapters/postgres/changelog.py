@@ -115,7 +115,8 @@ class PostgresLog:
         connection = await _connect(self._address, self._site)
         try:
             begin = await _begin(connection, self._site, slot, self._applied)
-            decoder = Decoder(self._plan, begin.system, begin.timeline)
+            origin = names.origin(self._address.database)
+            decoder = Decoder(self._plan, begin.system, begin.timeline, origin=origin)
             stream = _Stream(connection, self._site, decoder, begin, self._limits)
             await stream.start(slot)
         except BaseException:

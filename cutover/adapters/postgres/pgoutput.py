@@ -65,11 +65,13 @@ class _Relation(NamedTuple):
 class Decoder:
     """Puts the messages of one stream together to transactions of planned tables.
 
-    What was applied from the peer is not read: such a transaction comes out
-    `foreign` and without changes.
+    What was applied from the peer, under `origin`, is not read: such a
+    transaction comes out `foreign` and without changes. Whatever else has an
+    origin (an import, another replication) is the users' own.
     """
 
-    def __init__(self, plan: Plan, system: str, timeline: int) -> None:
+    def __init__(self, plan: Plan, system: str, timeline: int, *, origin: str) -> None:
+        self._peer = origin
         self._planned = {table.qualified: table for table in plan.tables}
         self._system, self._timeline = system, timeline
         self._relations: dict[int, _Relation | None] = {}
@@ -120,7 +122,7 @@ class Decoder:
         return ended
 
     def _origin(self, payload: bytes) -> None:
-        self._foreign = True
+        self._foreign = _string(payload, 9)[0] == self._peer
 
     def _relation(self, payload: bytes) -> None:
         schema, at = _string(payload, 5)

@@ -12,7 +12,7 @@ from cutover.errors import Refused, SiteUnreachable
 from cutover.model.change import UNCHANGED, Delete, Row, Transaction, Truncate, Update
 from cutover.model.position import Position
 from resilience_tests.contract.database.link import DEADLINE_SECONDS, Link, following, plan_of, table
-from resilience_tests.contract.database.server import Database
+from resilience_tests.contract.database.server import SUPERUSER, Database
 
 POSTS = "create table posts (id bigint primary key, title text, body text)"
 LIKES = "create table likes (id bigint primary key, post bigint references posts on delete cascade)"
@@ -82,6 +82,17 @@ async def test_a_full_replica_identity_brings_the_large_value_too(link: Link, pe
 async def test_the_fence_says_who_asked(link: Link, peer: Database) -> None:
     await peer.run("begin; set local cutover.request_id = 'r-17'; insert into posts values (1); commit")
     assert (await link.take()).request == "r-17"
+
+
+async def test_an_import_with_an_origin_of_its_own_is_carried(link: Link, peer: Database) -> None:
+    async with peer.session(SUPERUSER) as importer:
+        await importer.execute("select pg_replication_origin_create('import')")
+        await importer.execute("select pg_replication_origin_session_setup('import')")
+        await importer.execute("insert into posts values (1)")
+        imported = await link.take()
+        await importer.execute("select pg_replication_origin_session_reset()")
+        await importer.execute("select pg_replication_origin_drop('import')")
+    assert (imported.foreign, len(imported.changes)) == (False, 1)
 
 
 async def test_what_was_not_confirmed_comes_again_and_what_was_does_not(link: Link, peer: Database) -> None:

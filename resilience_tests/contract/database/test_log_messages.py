@@ -43,7 +43,7 @@ def message(prefix: str, content: str, *, flags: int = 1) -> bytes:
 
 
 def transaction(*messages: bytes, number: int = POSTS) -> Transaction:
-    decoder = Decoder(PLAN, "77", 3)
+    decoder = Decoder(PLAN, "77", 3, origin="cutover_west")
     begin, commit = b"B" + pack(">QqI", 0x50, 0, 4_000_000_000), b"C\0" + pack(">QQq", 0x48, 0x50, 0)
     for known in (relation(POSTS, "posts", "title", "id"), relation(OTHER, "other", "id"), begin, *messages):
         assert decoder.feed(1, known) is None
@@ -121,6 +121,12 @@ def test_what_came_from_the_peer_is_foreign_and_brings_no_changes() -> None:
     assert (ended.foreign, ended.changes) == (True, ())
 
 
+def test_what_came_from_elsewhere_is_carried_though_it_has_an_origin() -> None:
+    origin = b"O" + pack(">Q", 5) + text("cutover_west2")
+    ended = transaction(origin, b"I" + pack(">I", POSTS) + b"N" + values("a", "5"))
+    assert (ended.foreign, len(ended.changes)) == (False, 1)
+
+
 def test_a_message_of_another_protocol_version_is_refused_with_its_place() -> None:
     with pytest.raises(ValueError, match="AB1"):
-        Decoder(PLAN, "77", 3).feed(0xAB1, b"S" + pack(">IB", 1, 0))
+        Decoder(PLAN, "77", 3, origin="cutover_west").feed(0xAB1, b"S" + pack(">IB", 1, 0))
