@@ -72,8 +72,8 @@ class PostgresRows:
         async with self._connections.use(effect=True) as connection:
             await connection.execute(command.encode())
 
-    async def read_again(self, table: str, key: Key) -> Transaction | None:
-        """The row as it is now, as a change to apply; None when it is gone.
+    async def read_again(self, table: str, key: Key) -> tuple[Transaction | None, Snapshot]:
+        """The row as a change to apply, None when it is not there, and the snapshot of this answer.
 
         It stands nowhere in the log: its position is the log's beginning, so that
         it moves nobody's position forward.
@@ -85,15 +85,13 @@ class PostgresRows:
             described = await self._described(connection, table)
             query = f"select {described.column_list} from {described.sql} where {described.among([key])}"
             rows = await texts(connection, query)
-        if not rows:
-            return None
-        row: Row = {column.name: value for column, value in zip(described.columns, rows[0], strict=True)}
         snapshot = parse_snapshot(seen[0][0] or "")
-        return Transaction(
-            xid=(snapshot.xmin - 1) % XID_SPAN,
-            position=Position(seen[0][1] or "", 0, 0),
-            changes=(Insert(table, key, row),),
-        )
+        if not rows:
+            return None, snapshot
+        row: Row = {column.name: value for column, value in zip(described.columns, rows[0], strict=True)}
+        position = Position(seen[0][1] or "", 0, 0)
+        xid = (snapshot.xmin - 1) % XID_SPAN
+        return Transaction(xid=xid, position=position, changes=(Insert(table, key, row),)), snapshot
 
     async def digests(self, table: str, after: Key | None, limit: int) -> DigestPage:
         """Digest each row past `after`; the digests of equal rows are equal at both sites."""

@@ -107,7 +107,19 @@ async def test_keys_are_quoted_and_not_read_as_sql(sites: Sites, peer: Database)
     assert set(await sites.east.digests_of("public.likes", [("9", nasty)])) == {("9", nasty)}
     chunk = await sites.east.read_chunk("public.likes", ("9", nasty), 5)
     assert chunk.rows == 0
-    assert await sites.east.read_again("public.likes", ("9", nasty)) is not None
+    assert (await sites.east.read_again("public.likes", ("9", nasty)))[0] is not None
+
+
+async def test_a_row_read_again_tells_which_transactions_it_shows(sites: Sites, peer: Database) -> None:
+    async with peer.session() as writer:
+        await writer.execute("begin; insert into likes values (7, 'new')")
+        ((xid,),) = await (await writer.execute("select pg_current_xact_id()::text::bigint")).fetchall()
+        row, snapshot = await sites.east.read_again("public.likes", ("7", "new"))
+        assert (row, snapshot.sees(xid)) == (None, False)
+        await writer.execute("commit")
+    row, snapshot = await sites.east.read_again("public.likes", ("7", "new"))
+    assert row is not None
+    assert snapshot.sees(xid)
 
 
 async def test_a_table_that_is_not_there_is_refused_by_name(sites: Sites, peer: Database) -> None:
