@@ -13,7 +13,7 @@ from cutover.adapters.postgres.runs import Run, Runs, statement
 from cutover.adapters.postgres.session import rows_of, texts
 from cutover.errors import Refused, StaleTerm
 from cutover.model.action import Guard
-from cutover.model.change import Change, Transaction, Truncate
+from cutover.model.change import Change, Delete, Key, Transaction, Truncate, Update
 from cutover.model.plan import Plan
 from cutover.model.position import Position
 from cutover.ports.database import READ_AGAIN, Aside
@@ -117,13 +117,28 @@ class Writer:
         reason = why_refused(error)
         records.touch(change)
         records.refuse(change, reason)
-        return [Aside(table=change.table, key=change.key, reason=reason)]
+        refused = [Aside(table=change.table, key=change.key, reason=reason)]
+        if isinstance(change, Update) and change.old_key is not None:
+            refused += await self._leave_key(change.table, change.old_key, change.key, records)
+        return refused
+
+    async def _leave_key(self, table: str, old: Key, new: Key, records: Records) -> list[Aside]:
+        """What is visible of a refused row must not stay under the key that it lost."""
+        records.written((table, old))
+        runs = Runs()
+        runs.rename(table, self.tables[table], old, new)
+        if await self._tried_runs(runs, records) is None:
+            return []
+        return await self._one(Delete(table, old), records)
 
     async def _tried(self, changes: Sequence[Change], records: Records) -> psycopg.Error | None:
         """Apply changes under a savepoint; what refused a row, if one was."""
         runs = Runs()
         for change in changes:
             records.sort(change, runs, self.tables.__getitem__)
+        return await self._tried_runs(runs, records)
+
+    async def _tried_runs(self, runs: Runs, records: Records) -> psycopg.Error | None:
         await self.connection.execute("savepoint tried")
         try:
             await self._send(runs, records, commit=None)

@@ -65,7 +65,7 @@ class Records:
             return
         self.refuse(change, reason)
         if old_key is not None:  # what is visible of it stays, under its new name
-            runs.rename(change.table, describe(change.table).table.key, old_key, change.key)
+            runs.rename(change.table, describe(change.table), old_key, change.key)
 
     def _reason(self, change: Insert | Update) -> str | None:
         """Why a row must not become visible now.

@@ -72,8 +72,12 @@ class Runs:
         else:
             self._write(change)
 
-    def rename(self, table: str, columns: tuple[str, ...], old: Key, new: Key) -> None:
-        """Give a row another key and leave the rest of it; `columns` are the key's."""
+    def rename(self, table: str, described: Described, old: Key, new: Key) -> None:
+        """Give a row another key and leave the rest of it; one whose key cannot change is removed."""
+        if any(column.identity == ALWAYS for column in described.keys):
+            self.add(Delete(table, old))
+            return
+        columns = described.table.key
         self._runs(table).append(Run(table, Kind.PATCH, columns, {old: new}, moving=True, optional=True))
 
     def _write(self, change: Insert | Update) -> None:
