@@ -7,6 +7,7 @@ CutoverError
 │   ├── StaleTerm          another coordinator has taken over
 │   ├── Superseded         somebody else changed the register or the journal first
 │   ├── DrainLost          the drain was given up before the epoch was granted
+│   ├── ObjectRefused      a store cannot take or give this one object; others are not concerned
 │   └── Mismatch           the two sites differ where they must be equal
 ├── Inconclusive           we cannot know whether it happened: look before retrying
 ├── Missing                an object that a row names is not in the store
@@ -72,6 +73,10 @@ class DrainLost(Refused):
             f"so {leaving!r} serves on. Nothing was lost; the migration will drain again."
         )
         self.leaving = leaving
+
+
+class ObjectRefused(Refused):
+    """A store cannot take or give this one object; others are not concerned."""
 
 
 class Mismatch(Refused):

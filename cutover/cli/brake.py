@@ -16,9 +16,29 @@ def status(*, plan: PlanOption = None, stack: StackOption = None) -> Answer:
 
 def release(*, plan: PlanOption = None, stack: StackOption = None) -> Answer:
     """Let a stopped worker apply what it stopped at, after you have looked at it."""
-    from cutover.cli.migration import send
+    import asyncio
 
-    return send(plan, stack, Intent.RELEASE_BRAKE, "asked to release the brake")
+    return asyncio.run(_release(plan, stack))
+
+
+async def _release(plan: Path | None, stack: str | None) -> Answer:
+    """The reason goes with the request: what stops the worker next has not been looked at."""
+    from cutover.cli.migration import chosen
+    from cutover.engine.journalling import ask
+    from cutover.engine.observe import look_at_both
+    from cutover.errors import Refused
+
+    async with chosen(plan, stack) as migration:
+        looks = await look_at_both(migration.parts)
+        reasons = [facts.brake for facts in looks.values() if facts is not None and facts.brake]
+        if not reasons:
+            raise Refused("no brake is on, so there is nothing to release. Nothing was changed.")
+        for reason in reasons:
+            await ask(migration.parts, Intent.RELEASE_BRAKE, reason=reason)
+        return Answer(
+            text="\n".join(f"asked to let pass: {reason}" for reason in reasons),
+            next_steps=(migration.selection.command("status"),),
+        )
 
 
 async def _status(plan: Path | None, stack: str | None) -> Answer:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from cutover.engine.compare import Comparer, Report, Verified, compare_touched
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, read_register, renewed
-from cutover.errors import DrainLost, Refused, StaleTerm
+from cutover.errors import DrainLost, StaleTerm, Superseded
 from cutover.model.action import (
     Action,
     CloseSite,
@@ -69,14 +69,14 @@ class Executor:
                 return await self._open(site, guard)
             case GiveUpDrain(site):
                 await change_register(self.parts, lambda grant: _given_up(grant, guard, site))
-            case ReleaseBrake(site):
-                await sites[site].release_brake(guard=guard)
+            case ReleaseBrake(site, reason):
+                await sites[site].release_brake(reason=reason, guard=guard)
             case Unfollow(site):
                 await sites[site].unfollow(guard=guard)
             case ReleaseLog(site):
                 await sites[site].release_log(guard=guard)
             case RemoveFence(site):
-                await sites[site].remove()
+                await sites[site].remove(guard=guard)
         return {}
 
     async def _compare(self, guard: Guard) -> Facts:
@@ -124,9 +124,9 @@ class Executor:
         started = await self.parts.sites[site].instant()
         grant = await change_register(self.parts, lambda grant: renewed(grant, site, seconds))
         if grant.serving != site:
-            raise Refused(f"{site!r} is not opened: the register names {grant.serving!r}")
+            raise Superseded(f"the register names {grant.serving!r}, not {site!r}: it")
         if grant.drain is not None and grant.drain.leaving == site:
-            raise Refused(f"{site!r} is not opened: a drain of it stands")
+            raise Superseded(f"a drain of {site!r} stands: the register")
         await self.parts.sites[site].open(epoch=grant.epoch, started=started, seconds=seconds, guard=guard)
         return {"epoch": grant.epoch}
 
@@ -147,5 +147,5 @@ def _given_up(grant: Grant, guard: Guard, leaving: str) -> Grant | None:
     """Nothing to do once it is gone; after the cutover there is nothing to give up."""
     _check(grant, guard)
     if grant.serving != leaving:
-        raise Refused(f"the drain of {leaving!r} cannot be given up: {grant.serving!r} serves already")
+        raise Superseded(f"{grant.serving!r} serves already, so no drain can be given up: the register")
     return replace(grant, drain=None) if grant.drain is not None else None

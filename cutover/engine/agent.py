@@ -38,6 +38,13 @@ class Agent:
         seen = await self.parts.register.read()
         if seen is None:
             return
+        grant = seen.grant
+        if not await self._database.remember_register(epoch=grant.epoch, revision=grant.revision):
+            raise Refused(
+                f"the witness shows epoch {grant.epoch}, revision {grant.revision}, and site {self.site!r} "
+                f"has seen a newer one: the witness has lost its memory. This site does not serve on it. "
+                f"Restore the witness to its newest state, or ask who made another register."
+            )
         age = self._age_of(seen.grant.drain)
         for duty in self.parts.attend(self.site, fence, seen.grant, age):
             await self._do(duty, fence)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from cutover.engine.act import Executor
-from cutover.engine.journalling import begin, done_entry, move_entry
+from cutover.engine.journalling import begin, done_entry, move_entry, take_over_entry
 from cutover.engine.observe import Observer
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register
@@ -20,6 +20,7 @@ from cutover.model.journal import Entry, Intent
 from cutover.model.observation import Observation
 from cutover.model.register import Grant
 from cutover.model.stage import Stage
+from cutover.protocol.advance import EARLY
 from cutover.protocol.moves import CarryOn, Move, Wait
 from cutover.protocol.replay import State, replay
 
@@ -78,6 +79,16 @@ class Coordinator:
             return replace(grant, term=max(grant.term, self._state.term) + 1)
 
         self._term = (await change_register(self.parts, taken)).term
+        while not await self._taken_over():
+            await self._absorb()
+
+    async def _taken_over(self) -> bool:
+        """Write an entry of this term before the first decision: an older one that appends later sees it."""
+        try:
+            await self._write(take_over_entry(self.parts, self._state, self._term))
+        except Superseded:
+            return False
+        return True
 
     def _at_goal(self, until: Stage | None) -> bool:
         if self._state.pending:
@@ -130,7 +141,8 @@ class Coordinator:
 
     async def _interrupted(self) -> bool:
         await self._absorb()
-        return self._state.paused or self._state.wanted is Intent.ROLL_BACK
+        early = self._state.stage in EARLY and self._state.wanted is Intent.ROLL_BACK
+        return self._state.paused or early
 
     async def _write(self, entry: Entry) -> None:
         """Append, then believe it: whoever has taken this slot first is read before anything else."""

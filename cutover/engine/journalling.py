@@ -4,8 +4,9 @@ from contextlib import suppress
 
 from cutover.engine.parts import Parts
 from cutover.errors import BadInput, Refused, Superseded
-from cutover.model.action import Action, action_to_json
+from cutover.model.action import Action, Guard, action_to_json
 from cutover.model.journal import Entry, Intent, Kind
+from cutover.model.observation import FenceState
 from cutover.model.plan import Plan
 from cutover.model.plan_json import plan_digest, plan_to_json
 from cutover.model.register import Grant
@@ -49,6 +50,7 @@ async def begin(parts: Parts) -> State:
     """
     plan, digest = parts.plan, plan_digest(parts.plan)
     if await parts.journal.read() == []:
+        await _refuse_a_forgetful_witness(parts)
         await _create_register(parts, digest)
         facts: dict[str, object] = {"plan": plan_to_json(plan), "digest": digest}
         first = Entry(n=0, term=0, kind=Kind.PLAN, nonce=parts.nonce(), facts=facts, at=parts.clock.stamp())
@@ -60,6 +62,21 @@ async def begin(parts: Parts) -> State:
             "the journal at the witness was begun and is empty again: do not go on with this witness"
         )
     return state
+
+
+async def _refuse_a_forgetful_witness(parts: Parts) -> None:
+    """A site with a fence has been in a migration: a witness without its journal has lost it (S11)."""
+    if await parts.register.read() is not None:
+        return
+    for name, site in parts.sites.items():
+        fence = await site.fence()
+        if fence.state is not FenceState.ABSENT and fence.guard != Guard(0, 0):
+            raise Refused(
+                f"site {name!r} carries the fence of a migration (epoch {fence.epoch}, term "
+                f"{fence.guard.term}), and the witness has no journal of one: it has lost its memory, or the "
+                f"outputs name another prefix. Nothing was changed. Restore the witness; if that migration "
+                f"has ended, run `cutover uninstall` first."
+            )
 
 
 async def _create_register(parts: Parts, digest: str) -> None:
@@ -118,7 +135,14 @@ def done_entry(parts: Parts, state: State, term: int, action: Action, facts: dic
     )
 
 
-async def ask(parts: Parts, intent: Intent | None) -> Entry:
+def take_over_entry(parts: Parts, state: State, term: int) -> Entry:
+    """A coordinator begins: whoever finds this entry is of an older term and stops."""
+    facts: dict[str, object] = {"intent": Intent.TAKE_OVER.value}
+    at = parts.clock.stamp()
+    return Entry(n=state.next_n, term=term, kind=Kind.INTENT, nonce=parts.nonce(), facts=facts, at=at)
+
+
+async def ask(parts: Parts, intent: Intent | None, **facts: object) -> Entry:
     """Write an operator's command into the journal (None: an approval), for the coordinator to read."""
     for _ in range(ATTEMPTS):
         state = await state_of(parts)
@@ -132,7 +156,7 @@ async def ask(parts: Parts, intent: Intent | None) -> Entry:
             term=state.term,
             kind=Kind.INTENT if intent else Kind.APPROVAL,
             nonce=parts.nonce(),
-            facts={"intent": intent.value} if intent else {},
+            facts=({"intent": intent.value} if intent else {}) | facts,
             at=parts.clock.stamp(),
         )
         try:

@@ -1,6 +1,6 @@
 """One object from one site to the other: bytes first, and never by name alone."""
 
-from cutover.errors import Inconclusive, Missing
+from cutover.errors import Inconclusive, Missing, ObjectRefused
 from cutover.model.change import ObjectName
 from cutover.model.objects import Copied
 from cutover.ports.objects import Body, ObjectStore
@@ -18,6 +18,8 @@ async def copy_object(source: ObjectStore, target: ObjectStore, name: ObjectName
                 says = f"its row says {name.sha256}"
                 return f"the bytes of {name.key!r} at {source.site} are {body.sha256}, {says}"
             return await _store(target, name, body)
+    except ObjectRefused as error:
+        return f"{error}"
     except Missing:
         return f"object {name.key!r} is not in the store of {source.site}"
 

@@ -8,15 +8,16 @@ need, and places a chunk where its mark stands in the log.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from cutover.engine.parts import Parts
 from cutover.engine.supply import Supply, objects_of
 from cutover.engine.touched import Touched
-from cutover.errors import CutoverError, Refused
-from cutover.model.change import Chunk, Insert, LogItem, Quiet, Transaction, Update
+from cutover.errors import CutoverError, Refused, SiteUnreachable
+from cutover.model.change import Change, Chunk, Key, LogItem, Quiet, Transaction, Truncate
 from cutover.model.observation import Copying, Following
 from cutover.model.position import Position
 from cutover.ports.database import READ_AGAIN, Applier, Aside, ChangeLog
@@ -31,6 +32,13 @@ CHUNK_ROWS = 20_000
 """Rows of a chunk without objects: a few MB, 0.1-0.2 s to read and place."""
 CHUNK_ROWS_WITH_OBJECTS = 200
 """Rows of a chunk whose objects are copied before it is placed."""
+SETTLE_LOOKS = 200
+SETTLE_SECONDS = 0.05
+"""Looks for a row whose transaction is in the log and not visible yet, and the pause between two."""
+RECENT_XIDS = 2_000
+"""Transactions that may be applied here and not be visible at the peer yet."""
+RETRY_SECONDS = 5.0
+"""How often rows that are set aside are tried again."""
 CONFIRM_SECONDS = 0.25
 """How often the peer is told what is durable here, and a quiet log is recorded."""
 
@@ -60,10 +68,15 @@ class Stream:
     _touched: Touched = field(default_factory=Touched)
     _quiet: Position | None = None  #: up to here the log is known to hold nothing more for us
     _kept: float = 0.0  #: when the peer was last told what is durable here
+    _retried: float = 0.0  #: when rows that are set aside were last tried again
+    _recent: "deque[int]" = field(default_factory=lambda: deque(maxlen=RECENT_XIDS))
+    _met: bool = False  #: the log has come to where this site was when the run began
+    began: Position | None = field(init=False)
     _supply: Supply = field(init=False)
 
     def __post_init__(self) -> None:
         self._supply = Supply(self.parts, self.peer, self.site)
+        self.began = self.applied
         self._pending = {table.table: None for table in self.copying if not table.done}
 
     @property
@@ -91,10 +104,14 @@ class Stream:
                 await asyncio.wait([task])
 
     async def _reporting(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Whatever ends the reader or the copier ends the stream: nobody may wait for them in vain."""
         try:
             await coroutine
         except CutoverError as error:
             await self._queue.put(Failure(error))
+        except Exception as error:  # the log may hold what we cannot read: say so, and try again
+            trouble = Refused(f"the log of {self.peer!r} cannot be followed: {type(error).__name__}: {error}")
+            await self._queue.put(Failure(trouble))
 
     # -- the reader ------------------------------------------------------------------------
 
@@ -105,6 +122,7 @@ class Stream:
                     for name in objects_of(self.parts.plan, change):
                         self._supply.order(name)
             await self._queue.put(item)
+        raise SiteUnreachable(self.peer, "its log has ended")
 
     # -- the copier ------------------------------------------------------------------------
 
@@ -145,6 +163,9 @@ class Stream:
         if now - self._kept >= CONFIRM_SECONDS:
             self._kept = now
             await self._keep()
+        if now - self._retried >= RETRY_SECONDS:
+            self._retried = now
+            await self._retry_aside()
 
     async def _next(self) -> list[Transaction]:
         """Some transactions, the last one perhaps a mark; none if nothing came for a while."""
@@ -177,6 +198,7 @@ class Stream:
             ours = replace(transaction, changes=()) if transaction.foreign else transaction
             if self._pending:
                 self._touched.note(ours)
+            self._meet(ours.position)
             if self.applied is not None and self.applied.reaches(ours.position):
                 continue
             reason = self.parts.reason_to_brake(self.parts.plan, ours)
@@ -195,29 +217,59 @@ class Stream:
             batch, upserting=tuple(self._pending), aside=aside, guard=self.following.guard
         )
         self.applied = batch[-1].position
+        self._recent.extend(transaction.xid for transaction in batch if transaction.changes)
+        xids = {transaction.xid for transaction in batch if transaction.changes}
         for row in again:
             if row.reason == READ_AGAIN:
-                await self._read_again(row, batch[-1])
+                await self._read_again(row, xids)
 
     async def _without_objects(self, batch: Sequence[Transaction]) -> list[Aside]:
-        """Rows whose object cannot be had: they must not become visible (S2)."""
-        aside = []
+        """Rows whose object cannot be had: they must not become visible (S2).
+
+        The batch becomes visible as one, so only the last change of each row counts.
+        """
+        last: dict[tuple[str, Key], Change] = {}
         for transaction in batch:
             for change in transaction.changes:
-                for name in objects_of(self.parts.plan, change):
-                    reason = await self._supply.reason_against(name)
-                    if reason is not None and isinstance(change, Insert | Update):
-                        aside.append(Aside(table=change.table, key=change.key, reason=reason))
+                if not isinstance(change, Truncate):
+                    last[change.table, change.key] = change
+        aside = []
+        for (table, key), change in last.items():
+            for name in objects_of(self.parts.plan, change):
+                reason = await self._supply.reason_against(name)
+                if reason is not None:
+                    aside.append(Aside(table=table, key=key, reason=reason))
         return aside
 
-    async def _read_again(self, row: Aside, last: Transaction) -> None:
-        """A value that the log left out, of a row that is not here: read the row as it is now."""
-        found = await self.parts.rows[self.peer].read_again(row.table, row.key)
-        if found is None:
+    async def _read_again(self, row: Aside, xids: Collection[int]) -> None:
+        """Read a row as it is now at the peer, and apply it.
+
+        `xids` are transactions that were applied here and may not be visible
+        there yet: a row read before they are is older than what is here.
+        """
+        for _ in range(SETTLE_LOOKS):
+            found, snapshot = await self.parts.rows[self.peer].read_again(row.table, row.key)
+            if all(snapshot.sees(xid) for xid in xids):
+                break
+            await self.parts.clock.sleep(SETTLE_SECONDS)
+        else:
+            raise SiteUnreachable(self.peer, "a transaction of its log does not become visible")
+        if found is None or self.applied is None:
             return  # it is gone by now: its delete is still to come in the log
-        whole = [replace(found, position=last.position)]
+        whole = [replace(found, position=self.applied)]
         aside = await self._without_objects(whole)
         await self._applier.apply(whole, upserting=(row.table,), aside=aside, guard=self.following.guard)
+
+    async def _retry_aside(self) -> None:
+        """What could not be applied may be possible by now: an object came late, a row was read in vain."""
+        if self.applied is None:
+            return
+        for row in await self._applier.set_aside():
+            await self._read_again(row, self._recent)
+
+    def _meet(self, position: Position) -> None:
+        """Whether everything that was applied before this run has come again, if it had to."""
+        self._met = self._met or self.began is None or position.reaches(self.began)
 
     async def _place(self, chunk: Chunk, mark: Transaction) -> None:
         """Write a chunk where its mark stands, except for rows that the stream has brought since."""
@@ -244,12 +296,16 @@ class Stream:
     async def _keep(self) -> None:
         """Record a quiet log, and let the peer forget what is durable here."""
         quiet = self._quiet
+        if quiet is not None:
+            self._meet(quiet)
         if quiet is not None and not (self.applied is not None and self.applied.reaches(quiet)):
             await self._applier.passed(quiet, guard=self.following.guard)
             self.applied = quiet
         durable = await self._applier.durable()
         if durable is None:
             return
+        if self._pending and not self._met:
+            return  # what is still to come again must be noted first, for the chunks that are read now
         safe = self._touched.confirmable(durable) if self._pending else durable
         if safe is not None:
             await self.log.confirm(safe)

@@ -47,6 +47,8 @@ class Worker:
             copying = await self._applier.copying() if following.backfill else ()
             log = self.parts.logs[peer]()
             try:
+                if applied is not None:
+                    await log.check_reaches(applied)
                 await Stream(self.parts, self.site, peer, log, following, applied, copying).run()
             finally:
                 await log.close()

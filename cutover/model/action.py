@@ -144,6 +144,7 @@ class ReleaseBrake:
     """Let the stopped applier of this site pass what an operator has looked at."""
 
     site: str
+    reason: str
     name: ClassVar[str] = "release-brake"
     reversible: ClassVar[bool] = False
 

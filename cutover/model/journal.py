@@ -26,6 +26,7 @@ class Intent(Enum):
     COMPLETE = "complete"
     VERIFY = "verify"
     RELEASE_BRAKE = "release_brake"
+    TAKE_OVER = "take_over"  #: a coordinator's own: from here on entries of an older term are refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

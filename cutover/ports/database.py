@@ -14,7 +14,7 @@ from typing import Protocol
 from cutover.model.action import Guard
 from cutover.model.change import Chunk, Key, LogItem, Transaction
 from cutover.model.observation import Copying, Fence, Following, Instant, RowDigest, SiteFacts
-from cutover.model.position import Position
+from cutover.model.position import Position, Snapshot
 
 
 class SiteDatabase(Protocol):
@@ -37,8 +37,18 @@ class SiteDatabase(Protocol):
         is already there is left as it is: preparing an open site does not close it.
         """
 
-    async def remove(self) -> None:
-        """Take out everything of ours: slots, publication, triggers, records, replica identities."""
+    async def remove(self, *, guard: Guard | None = None) -> None:
+        """Take out everything of ours: slots, publication, triggers, records, replica identities.
+
+        Without a guard it is an operator who asks.
+        """
+
+    async def remember_register(self, *, epoch: int, revision: int) -> bool:
+        """Remember the newest register that this site has been shown; False when this one is older.
+
+        A witness that shows less than a site has seen has lost its memory (S11).
+        True where nothing of ours is installed.
+        """
 
     async def instant(self) -> Instant:
         """The server's clock, read before a renewal is sent to the witness."""
@@ -73,8 +83,8 @@ class SiteDatabase(Protocol):
     async def unfollow(self, *, guard: Guard) -> None:
         """Tell it to stop; once this returned, no batch of the peer's can still be applied."""
 
-    async def release_brake(self, *, guard: Guard) -> None:
-        """Let the stopped applier go on past what stopped it."""
+    async def release_brake(self, *, reason: str, guard: Guard) -> None:
+        """Let the stopped applier go on past what stopped it for just this reason."""
 
     async def sequences(self) -> dict[str, int]:
         """The last value of each sequence that a planned table owns."""
@@ -109,8 +119,8 @@ class Rows(Protocol):
     async def mark(self, name: str) -> None:
         """Write a transactional mark into the log, after the chunk of that name was read."""
 
-    async def read_again(self, table: str, key: Key) -> Transaction | None:
-        """The row as it is now, as a change to apply; None when it is gone."""
+    async def read_again(self, table: str, key: Key) -> tuple[Transaction | None, Snapshot]:
+        """The row as a change to apply, None when it is not there, and the snapshot of this answer."""
 
     async def digests(self, table: str, after: Key | None, limit: int) -> DigestPage:
         """Digest each row past `after`; the digests of equal rows are equal at both sites."""
@@ -127,6 +137,9 @@ class ChangeLog(Protocol):
 
         What was read before a crash and not confirmed comes again.
         """
+
+    async def check_reaches(self, applied: Position) -> None:
+        """Raise Refused when this log does not hold `applied`: the database has forgotten (S11)."""
 
     async def confirm(self, position: Position) -> None:
         """Let the peer forget its log up to here: only positions durable at this site."""
@@ -159,6 +172,9 @@ class Applier(Protocol):
 
     async def copying(self) -> Sequence[Copying]:
         """How far each planned table has been copied."""
+
+    async def set_aside(self) -> Sequence[Aside]:
+        """Rows that are set aside, some hundreds at most."""
 
     async def apply(
         self,

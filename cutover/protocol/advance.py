@@ -30,7 +30,10 @@ EARLY = (Stage.PREFLIGHT, Stage.BACKFILL, Stage.CATCH_UP, Stage.VERIFY)
 ENDED = (Stage.COMPLETE, Stage.ROLLED_BACK)
 
 TOUCHED_MAX = 50
-"""Most rows that are left to be compared once writes are stopped, unless more come faster than they go."""
+"""Most rows that are left to be compared once writes are stopped, if they come no faster than they go."""
+TOUCHED_MAX_UNDER_LOAD = 2_000
+"""The same right behind a compare: under a load that touches more than this before the next look, none
+would ever be few enough."""
 TOUCHED_MAX_AT_REST = 5_000
 """Most rows that are left to be compared while the target soaks, so that a way back stays short."""
 
@@ -49,13 +52,29 @@ def advance(plan: Plan, state: State, seen: Observation) -> Decision:
     if state.wanted is Intent.ROLL_BACK and state.stage in EARLY:
         return _roll_back_early(plan, state)
     if state.pending:
-        return CarryOn(state.pending[0])
-    if state.release and (braked := _braked_sites(plan, seen)):
-        actions = tuple(ReleaseBrake(site) for site in braked)
-        return Move(state.stage, actions, "an operator has looked and releases the brake", state.direction)
+        return _carry_on(plan, state, seen)
     if state.paused:
         return Wait("an operator runs `cutover resume`")
+    if state.release is not None:
+        actions = tuple(ReleaseBrake(site, state.release) for site in _braked(plan, state, seen))
+        if actions:
+            return Move(
+                state.stage, actions, "an operator has looked and releases the brake", state.direction
+            )
     return _from_stage(plan, state, seen)
+
+
+def _carry_on(plan: Plan, state: State, seen: Observation) -> Decision:
+    """The next action that was ordered, unless it was overtaken."""
+    action = state.pending[0]
+    if isinstance(action, CompareSites) and state.paused:
+        return Wait("an operator runs `cutover resume`")
+    if isinstance(action, GiveUpDrain) and seen.grant.serving != action.site:
+        arrived = seen.grant.serving
+        direction = Direction.FORWARD if arrived == plan.target else Direction.BACK
+        because = f"the register names {arrived!r}: it was granted before the drain was given up"
+        return Move(Stage.CUT_OVER, (OpenSite(arrived),), because, direction)
+    return CarryOn(action)
 
 
 def _from_stage(plan: Plan, state: State, seen: Observation) -> Decision:
@@ -97,14 +116,14 @@ def _from_backfill(plan: Plan, seen: Observation) -> Decision:
     if target is None:
         return Wait(f"{plan.target!r} answers again")
     if target.brake:
-        return _braked(target)
+        return _look(target.brake)
     if target.tables_pending:
         return Wait(f"{target.tables_pending} more table(s) are copied ({target.rows_copied} rows so far)")
     return Move(Stage.CATCH_UP, (), f"every planned table is copied ({target.rows_copied} rows)")
 
 
 def _from_catch_up(plan: Plan, seen: Observation) -> Decision:
-    late = _not_following_closely(plan, seen)
+    late = _not_following_closely(plan, Direction.FORWARD, seen)
     if late is not None:
         return late
     actions: tuple[Action, ...] = (
@@ -117,7 +136,7 @@ def _from_catch_up(plan: Plan, seen: Observation) -> Decision:
 
 def _from_verify(plan: Plan, state: State, seen: Observation) -> Decision:
     """The way back is kept, and the target has earned its eligibility, before writes are stopped."""
-    late = _not_following_closely(plan, seen)
+    late = _not_following_closely(plan, Direction.FORWARD, seen)
     if late is not None:
         return late
     if state.clean is None:
@@ -139,10 +158,10 @@ def _drain(plan: Plan, state: State, direction: Direction, seen: Observation, be
     """
     if state.drains >= plan.gates.drain_attempts:
         return Wait(f"an operator runs `cutover resume` ({state.drains} drains in a row were given up)")
-    if not state.delta_compared:
-        much = _compare_what_was_touched(plan, state, direction, seen, TOUCHED_MAX)
-        if much is not None:
-            return much
+    limit = TOUCHED_MAX_UNDER_LOAD if state.delta_compared else TOUCHED_MAX
+    much = _compare_what_was_touched(plan, state, direction, seen, limit)
+    if much is not None:
+        return much
     leaving = plan.leaving(direction)
     return Move(Stage.DRAIN, (DeclareDrain(leaving), CloseSite(leaving)), because, direction)
 
@@ -151,7 +170,7 @@ def _from_drain(plan: Plan, state: State, seen: Observation) -> Decision:
     arriving = plan.arriving(state.direction)
     facts = _facts(plan, seen, arriving)
     if facts is not None and facts.brake:
-        return _braked(facts)
+        return _look(facts.brake)
     if not seen.drained:
         return Wait(f"{arriving!r} has applied the log of {plan.leaving(state.direction)!r} to its end")
     actions: tuple[Action, ...] = (
@@ -170,7 +189,7 @@ def _compare_what_was_touched(
     arriving = plan.arriving(direction)
     facts = _facts(plan, seen, arriving)
     if facts is None:
-        return Wait(f"{arriving!r} answers again") if state.stage is not Stage.SOAK else None
+        return Wait(f"{arriving!r} answers again") if limit < TOUCHED_MAX_AT_REST else None
     if facts.touched <= limit:
         return None
     return Move(state.stage, (VerifyDelta(arriving),), f"{facts.touched} rows were touched since the compare")
@@ -193,6 +212,9 @@ def _from_soak(plan: Plan, state: State, seen: Observation) -> Decision:
     if not state.clean:
         return Wait("what differs is mended and `cutover verify` finds both sites equal")
     if state.wanted is Intent.ROLL_BACK:
+        late = _not_following_closely(plan, Direction.BACK, seen)
+        if late is not None:
+            return late
         because = "an operator rolls back, with the target's writes kept"
         return _drain(plan, state, Direction.BACK, seen, because)
     much = _compare_what_was_touched(plan, state, Direction.BACK, seen, TOUCHED_MAX_AT_REST)
@@ -248,16 +270,19 @@ def _unlink(plan: Plan) -> tuple[Action, ...]:
     )
 
 
-def _not_following_closely(plan: Plan, seen: Observation) -> Wait | None:
-    if seen.source is None:
-        return Wait(f"{plan.source!r} answers again")
-    if seen.target is None:
-        return Wait(f"{plan.target!r} answers again")
-    if seen.source.fence.state is not FenceState.OPEN:
-        return Wait(f"{plan.source!r} accepts writes again")
-    for facts in (seen.target, seen.source):
+def _not_following_closely(plan: Plan, direction: Direction, seen: Observation) -> Wait | None:
+    """Why writes may not be stopped yet: each reason would make the pause longer than its deadline."""
+    leaving, arriving = plan.leaving(direction), plan.arriving(direction)
+    serving, follower = _facts(plan, seen, leaving), _facts(plan, seen, arriving)
+    if serving is None:
+        return Wait(f"{leaving!r} answers again")
+    if follower is None:
+        return Wait(f"{arriving!r} answers again")
+    if serving.fence.state is not FenceState.OPEN:
+        return Wait(f"{leaving!r} accepts writes again")
+    for facts in (follower, serving):
         if facts.brake:
-            return _braked(facts)
+            return _look(facts.brake)
         if facts.set_aside:
             aside = f"{facts.set_aside} row(s) that were set aside are resolved"
             return Wait(f"{aside} (`cutover quarantine list`)")
@@ -266,13 +291,14 @@ def _not_following_closely(plan: Plan, seen: Observation) -> Wait | None:
     return None
 
 
-def _braked_sites(plan: Plan, seen: Observation) -> list[str]:
+def _braked(plan: Plan, state: State, seen: Observation) -> list[str]:
+    """The sites that stand still for just the reason that the operator has looked at."""
     looks = {plan.source: seen.source, plan.target: seen.target}
-    return [site for site, facts in looks.items() if facts is not None and facts.brake]
+    return [site for site, facts in looks.items() if facts is not None and facts.brake == state.release]
 
 
-def _braked(facts: SiteFacts) -> Wait:
-    return Wait(f"an operator looks and runs `cutover brake release`: {facts.brake}")
+def _look(brake: str) -> Wait:
+    return Wait(f"an operator looks and runs `cutover brake release`: {brake}")
 
 
 def _facts(plan: Plan, seen: Observation, site: str) -> SiteFacts | None:

@@ -52,6 +52,6 @@ def attend(site: str, fence: Fence, grant: Grant, drain_age: float) -> tuple[Dut
     if grant.drain is not None:
         overdue = grant.drain.leaving == site and drain_age > grant.drain.seconds
         return (EndDrain(), RenewLease()) if overdue else (RenewLease(),)
-    if fence.state is FenceState.CLOSED and fence.epoch > 0:
+    if fence.state is FenceState.CLOSED:
         return (Reopen(grant.epoch, fence.guard),)
     return (RenewLease(),)

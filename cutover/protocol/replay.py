@@ -37,7 +37,7 @@ class State:
     paused: bool = False
     approved: bool = False
     wanted: Intent | None = None  #: roll back or complete
-    release: bool = False  #: an operator has looked at what the brake stopped
+    release: str | None = None  #: the reason of a brake that an operator has looked at
 
 
 def replay(entries: Iterable[Entry], state: State | None = None) -> State:
@@ -67,7 +67,7 @@ def _after(state: State, entry: Entry) -> State:
         case Kind.APPROVAL:
             return replace(state, approved=True)
         case Kind.INTENT:
-            return _after_intent(state, Intent(str(entry.facts["intent"])))
+            return _after_intent(state, Intent(str(entry.facts["intent"])), entry)
 
 
 def _after_move(state: State, entry: Entry) -> State:
@@ -99,12 +99,12 @@ def _after_done(state: State, entry: Entry) -> State:
         case VerifyDelta():
             return replace(state, clean=bool(entry.facts["clean"]), delta_compared=True)
         case ReleaseBrake():
-            return replace(state, release=False)
+            return replace(state, release=None)
         case _:
             return state
 
 
-def _after_intent(state: State, intent: Intent) -> State:
+def _after_intent(state: State, intent: Intent, entry: Entry) -> State:
     match intent:
         case Intent.PAUSE:
             return replace(state, paused=True)
@@ -115,4 +115,6 @@ def _after_intent(state: State, intent: Intent) -> State:
         case Intent.ROLL_BACK | Intent.COMPLETE:
             return replace(state, wanted=intent, paused=False)
         case Intent.RELEASE_BRAKE:
-            return replace(state, release=True)
+            return replace(state, release=str(entry.facts.get("reason")))
+        case Intent.TAKE_OVER:
+            return state

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cutover.adapters.memory.server import MemoryServer
 from cutover.adapters.memory.site import refuse_unless_told
-from cutover.errors import SiteUnreachable
+from cutover.errors import Refused, SiteUnreachable
 from cutover.model.action import Guard
 from cutover.model.change import (
     UNCHANGED,
@@ -26,7 +26,7 @@ from cutover.model.change import (
     Update,
 )
 from cutover.model.observation import Copying, Following, RowDigest
-from cutover.model.position import Position
+from cutover.model.position import Position, Snapshot
 from cutover.ports.database import READ_AGAIN, Aside, DigestPage
 from cutover.protocol.copying import keys_touched
 
@@ -75,15 +75,15 @@ class MemoryRows:
         self.server.show(self.server.commit((), request=None, mark=name))
         await self.server.reach()
 
-    async def read_again(self, table: str, key: Key) -> Transaction | None:
-        """The row as it is now."""
+    async def read_again(self, table: str, key: Key) -> tuple[Transaction | None, Snapshot]:
+        """The row as it is now, and the snapshot that shows it."""
         await self.server.reach()
-        row = self.server.rows(table).get(key)
+        row, snapshot = self.server.rows(table).get(key), self.server.snapshot()
         await self.server.reach()
         if row is None:
-            return None
+            return None, snapshot
         change = Insert(table, key, dict(row))
-        return Transaction(xid=self.server.xid, position=self.server.end, changes=(change,))
+        return Transaction(xid=self.server.xid, position=self.server.end, changes=(change,)), snapshot
 
     async def digests(self, table: str, after: Key | None, limit: int) -> DigestPage:
         """A page of digests."""
@@ -139,6 +139,12 @@ class MemoryLog:
         finally:
             self.server.heard.pop(heard.set, None)
 
+    async def check_reaches(self, applied: Position) -> None:
+        """Whether the log still holds what was applied from it."""
+        await self.server.reach()
+        if not self.server.end.reaches(applied):
+            raise Refused(f"the log of {self.server.site!r} ends at {self.server.end}, before {applied}")
+
     async def confirm(self, position: Position) -> None:
         """Let the server forget its log up to here."""
         if self.server.slot is not None:
@@ -169,6 +175,12 @@ class MemoryApplier:
         await self.server.reach()
         return list(self.server.copying.values())
 
+    async def set_aside(self) -> Sequence[Aside]:
+        """Rows that are set aside."""
+        await self.server.reach()
+        rows = self.server.aside.items()
+        return [Aside(table=table, key=key, reason=reason) for (table, key), reason in rows]
+
     async def apply(
         self,
         batch: Sequence[Transaction],
@@ -177,7 +189,10 @@ class MemoryApplier:
         aside: Sequence[Aside],
         guard: Guard,
     ) -> Sequence[Aside]:
-        """Apply whole transactions in one commit, together with the position."""
+        """Apply whole transactions in one commit, together with the position.
+
+        A whole row is written whether it is there or not, in every table.
+        """
         await self.server.reach()
         refuse_unless_told(self.server, guard)
         reasons = {(row.table, row.key): row.reason for row in aside}
@@ -185,7 +200,7 @@ class MemoryApplier:
         again: list[Aside] = []
         for transaction in batch:
             for change in transaction.changes:
-                self._take(change, reasons, upserting, changes, again)
+                self._take(change, reasons, changes, again)
             self._note(transaction)
         self._commit(changes, batch[-1].position)
         await self.server.reach()
@@ -195,7 +210,6 @@ class MemoryApplier:
         self,
         change: Change,
         reasons: dict[tuple[str, Key], str],
-        upserting: Collection[str],
         changes: list[Change],
         again: list[Aside],
     ) -> None:
@@ -213,7 +227,7 @@ class MemoryApplier:
         here = self._row_so_far(change, changes)
         if here is None and UNCHANGED in change.row.values():
             again.append(Aside(table=change.table, key=change.key, reason=READ_AGAIN))
-        elif here is not None or isinstance(change, Insert) or change.table in upserting:
+        elif here is not None or isinstance(change, Insert) or UNCHANGED not in change.row.values():
             changes.append(replace(change, row=_merged(here, change.row)))
 
     def _row_so_far(self, change: Insert | Update, changes: Sequence[Change]) -> Row | None:

@@ -64,6 +64,7 @@ class MemoryServer:
     lease_until: float = 0.0
     lease_boot: int = 0
     guard: Guard = field(default_factory=lambda: Guard(0, 0))
+    register_seen: tuple[int, int] = (0, 0)  #: epoch and revision of the newest register shown here
     slot: int | None = None  #: the peer may read from this offset on
     told: Following | None = None
     applied: Position | None = None

@@ -50,10 +50,13 @@ class MemorySite:
             self.server.opened = self.site == self.server.plan.source
         await self.server.reach()
 
-    async def remove(self) -> None:
+    async def remove(self, *, guard: Guard | None = None) -> None:
         """Take out everything of ours."""
         await self.server.reach()
         server = self.server
+        if guard is not None and server.prepared:
+            server.pass_guard(guard)
+        server.register_seen = (0, 0)
         server.prepared, server.opened, server.epoch = False, False, 0
         server.told, server.applied, server.slot, server.guard = None, None, None, Guard(0, 0)
         server.copying, server.aside, server.touched, server.watching = {}, {}, {}, False
@@ -148,11 +151,21 @@ class MemorySite:
         self.server.told = None
         await self.server.reach()
 
-    async def release_brake(self, *, guard: Guard) -> None:
+    async def remember_register(self, *, epoch: int, revision: int) -> bool:
+        """Whether the witness shows at least what this site has seen of it."""
+        await self.server.reach()
+        if not self.server.prepared:
+            return True
+        newest = max(self.server.register_seen, (epoch, revision))
+        self.server.register_seen = newest
+        await self.server.reach()
+        return newest == (epoch, revision)
+
+    async def release_brake(self, *, reason: str, guard: Guard) -> None:
         """Let what stopped the applier pass."""
         await self.server.reach()
         self.server.pass_guard(guard)
-        if self.server.told is not None:
+        if self.server.told is not None and self.server.told.braked == reason:
             self.server.told = replace(self.server.told, braked=None, released=self.server.told.braked)
         await self.server.reach()
 

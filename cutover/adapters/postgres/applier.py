@@ -49,6 +49,7 @@ _LEAVE_ORIGIN = "select pg_replication_origin_session_reset()"
 _APPLIED = "select position from cutover.applied"
 _ASIDE = "select table_name, key from cutover.set_aside"
 _FOLLOWING = "select backfill, term, entry, brake, released from cutover.follow"
+_ASIDE_WHY = "select table_name, key, reason from cutover.set_aside order by at limit 300"
 _INSTALLED = "select to_regclass('cutover.follow')::text"
 _COPYING = "select table_name, after, done from cutover.copying order by table_name"
 _BRAKE = "update cutover.follow set brake = $1"
@@ -122,6 +123,15 @@ class PostgresApplier:
                 table=table or "", after=None if after is None else key_from_json(after), done=done == "t"
             )
             for table, after, done in rows
+        ]
+
+    async def set_aside(self) -> Sequence[Aside]:
+        """Rows that are set aside, some hundreds at most."""
+        async with self._beside.use(effect=False) as connection:
+            rows = await texts(connection, _ASIDE_WHY)
+        return [
+            Aside(table=table or "", key=key_from_json(key or ""), reason=why or "")
+            for table, key, why in rows
         ]
 
     async def apply(

@@ -7,7 +7,7 @@ stays raw. Whoever reads the copy sees what readers of the original see.
 from collections.abc import Mapping
 from string import ascii_letters, digits
 
-from cutover.errors import Refused
+from cutover.errors import ObjectRefused
 from cutover.model.objects import ObjectInfo
 
 META = "x-amz-meta-"
@@ -18,7 +18,7 @@ NAME_LETTERS = frozenset(ascii_letters + digits + "!#$%&'*+-.^_`|~")
 def info_of(headers: Mapping[str, str], *, what: str) -> ObjectInfo:
     """What an answer's headers (names in lower case) say of the object `what`."""
     if headers.get("x-amz-missing-meta", "0") != "0":
-        raise Refused(
+        raise ObjectRefused(
             f"{what}: the store keeps {headers['x-amz-missing-meta']} metadata value(s) that it cannot send. "
             f"Copying would lose them. Write that metadata anew, then run this again."
         )
@@ -38,7 +38,7 @@ def headers_of(info: ObjectInfo, *, what: str) -> dict[str, str]:
     headers |= {META + name: value for name, value in info.metadata.items()}
     for name, value in headers.items():
         if not _can_travel(name, value):
-            raise Refused(
+            raise ObjectRefused(
                 f"{what}: its metadata {name!r} = {value!r} cannot be sent in a header. Nothing was stored."
             )
     return headers

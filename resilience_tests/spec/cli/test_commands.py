@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +121,28 @@ def test_what_operators_ask_for_waits_in_the_journal(world: World, shell: Shell)
     assert answer["waiting_for"] == "an operator runs `cutover resume`"
     assert answer["next_steps"] == ["cutover resume"]
     assert answer["details"]["paused"] is True
-    for command in (["resume"], ["approve"], ["brake", "release"], ["roll-back", "--detach"]):
+    for command in (["resume"], ["approve"], ["roll-back", "--detach"]):
         assert shell.call(*command)[0] == 0
     entries = [json.loads(body) for body in world.witness.entries.values()]
     operators = [entry for entry in entries if entry["kind"] in ("intent", "approval")]
     asked = [entry["facts"].get("intent", entry["kind"]) for entry in operators]
-    assert asked == ["pause", "resume", "approval", "release_brake", "roll_back"]
+    assert [name for name in asked if name != "take_over"] == ["pause", "resume", "approval", "roll_back"]
+
+
+def test_a_brake_is_released_for_the_reason_that_the_operator_saw(world: World, shell: Shell) -> None:
+    """One that comes on later has not been looked at: so nothing is asked for while none is on."""
+    to("catch-up", world, shell)
+    status, answer = shell.call("brake", "release")
+    assert (status, "no brake is on" in answer["error"]) == (12, True)
+    west = world.servers["west"]
+    assert west.told is not None
+    west.told = replace(west.told, braked="a table was emptied")
+    assert shell.call("brake", "release")[0] == 0
+    entries = [json.loads(body) for body in world.witness.entries.values()]
+    reasons = [
+        entry["facts"]["reason"] for entry in entries if entry["facts"].get("intent") == "release_brake"
+    ]
+    assert reasons == ["a table was emptied"]
 
 
 def test_nothing_can_be_asked_of_a_migration_that_has_not_begun(world: World, shell: Shell) -> None:
@@ -141,7 +158,7 @@ def test_nothing_can_be_asked_of_a_migration_that_has_not_begun(world: World, sh
 def test_verify_finds_a_difference_and_ends_with_status_10(
     world: World, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cutover.engine.compare.ROUNDS", 2)
+    monkeypatch.setattr("cutover.engine.compare.ROUNDS_BEFORE_BLAME", 0)
     to("soak", world, shell)
     status, answer = shell.call("verify")
     assert (status, answer["details"]["rows"]) == (0, 1)
