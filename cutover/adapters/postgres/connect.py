@@ -99,6 +99,8 @@ def meaning(error: psycopg.Error, site: str, *, effect: bool) -> Exception:
     if error.sqlstate == "CT001":
         numbers = [int(number) for number in (error.diag.message_detail or "").split()]
         return StaleTerm(site=site, carried=(numbers[0], numbers[1]), seen=(numbers[2], numbers[3]))
+    if error.sqlstate == "CT003":
+        return SiteUnreachable(site, error.diag.message_primary or why)
     if error.sqlstate is None or error.sqlstate in _CUT_SHORT:
         if effect:
             return Inconclusive(f"site {site!r}: no answer to an action, which may have happened: {why}")

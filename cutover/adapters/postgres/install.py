@@ -158,15 +158,25 @@ class Installation:
                 )
                 await self._change_table(connection, names.quoted(table), partial(connection.execute, add))
 
-    async def remove(self, connection: AsyncConnection) -> None:
-        """The log first, then one table after the other, then the records; as often as needed."""
+    async def remove(self, connection: AsyncConnection, guard: Guard | None) -> None:
+        """The log first, then one table after the other, then the records; as often as needed.
+
+        The guard is raised before anything goes, and again in each transaction that follows.
+        """
         async with setup_lock(connection, self._site):
+            raise_guard = await _raised(connection, guard)
             await end_and_drop(connection, self._site, names.slot(self._database))
-            drop = SQL("drop publication if exists {}").format(Identifier(names.PUBLICATION))
-            await connection.execute(drop)
+            async with connection.transaction():
+                await raise_guard()
+                drop = SQL("drop publication if exists {}").format(Identifier(names.PUBLICATION))
+                await connection.execute(drop)
             for planned in await self._planned(connection):
-                await self._give_back(connection, planned)
-            forget = partial(connection.execute, statement("remove"))
+                await self._give_back(connection, planned, raise_guard)
+
+            async def forget() -> None:
+                await raise_guard()
+                await connection.execute(statement("remove"))
+
             await self._change_table(connection, "cutover.follow", forget)
             await self._drop_origin(connection)
 
@@ -177,11 +187,14 @@ class Installation:
         except NOT_INSTALLED:
             return []
 
-    async def _give_back(self, connection: AsyncConnection, planned: Planned) -> None:
+    async def _give_back(
+        self, connection: AsyncConnection, planned: Planned, raise_guard: Callable[[], Awaitable[object]]
+    ) -> None:
         name = SQL(planned.name)
         back = planned.back()
 
         async def change() -> None:
+            await raise_guard()
             await connection.execute(
                 SQL("drop trigger if exists {} on {}").format(Identifier(names.TRIGGER), name)
             )
@@ -228,3 +241,19 @@ class Installation:
                 f"it is in use by {'; '.join(holders) or 'transactions that came and went'}. "
                 f"End these or wait for them, then run this again: what was done stays done."
             ) from None
+
+
+async def _raised(connection: AsyncConnection, guard: Guard | None) -> Callable[[], Awaitable[object]]:
+    """Raise a guard; return what raises it again. Where no guard is known any more, none is raised."""
+
+    async def nothing() -> None:
+        """Nobody is kept from removing."""
+
+    if guard is None:
+        return nothing
+    again = partial(connection.execute, GUARD, [guard.term, guard.entry])
+    try:
+        await again()
+    except NOT_INSTALLED:
+        return nothing
+    return again

@@ -85,10 +85,13 @@ class PostgresSite:
         async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
             await self._installation.install(connection, guard)
 
-    async def remove(self) -> None:
-        """Take out everything of ours; Refused names what holds it."""
+    async def remove(self, *, guard: Guard | None = None) -> None:
+        """Take out everything of ours; Refused names what holds it.
+
+        Without a guard it is an operator who asks.
+        """
         async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
-            await self._installation.remove(connection)
+            await self._installation.remove(connection, guard)
 
     async def instant(self) -> Instant:
         """The server's clock, read before a renewal is sent to the witness."""
@@ -162,9 +165,9 @@ class PostgresSite:
             with suppress(*NOT_INSTALLED):  # where nothing of ours is, nobody follows
                 await connection.execute("select cutover.unfollow_peer(%s, %s)", [guard.term, guard.entry])
 
-    async def release_brake(self, *, guard: Guard) -> None:
-        """Let the stopped applier go on past what stopped it."""
-        await self._effect("select cutover.release_brake(%s, %s)", [guard.term, guard.entry])
+    async def release_brake(self, *, reason: str, guard: Guard) -> None:
+        """Let the stopped applier go on past what stopped it for just this reason."""
+        await self._effect("select cutover.release_brake(%s, %s, %s)", [reason, guard.term, guard.entry])
 
     async def sequences(self) -> dict[str, int]:
         """The last value of each sequence that a planned table owns; those never used are left out."""

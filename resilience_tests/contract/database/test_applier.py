@@ -201,7 +201,7 @@ async def test_the_brake_stops_the_line_until_it_is_released(link: Link, peer: D
     assert told.braked == "too many deletes"
     with pytest.raises(Refused, match="too many deletes"):
         await link.apply(batch)
-    await link.site.release_brake(guard=GUARD)
+    await link.site.release_brake(reason="too many deletes", guard=GUARD)
     told = await link.applier.following()
     assert told is not None
     assert (told.braked, told.released) == (None, "too many deletes")

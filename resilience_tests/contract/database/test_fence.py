@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from psycopg import errors
 
 from cutover.adapters.postgres import closing
 from cutover.adapters.postgres.site import PostgresSite
-from cutover.errors import Refused, StaleTerm
+from cutover.errors import Refused, SiteUnreachable, StaleTerm
 from cutover.model.action import Guard
-from cutover.model.observation import FenceState
+from cutover.model.observation import Fence, FenceState
 from resilience_tests.contract.database.server import Database, Server
 from resilience_tests.contract.database.sites import G1, G2, PREPARED, opened, prepared
 
@@ -23,6 +24,7 @@ WRITES = (
     "merge into post using (select 1) as new on post.id = 1 when not matched then insert values (1)",
     "with gone as (delete from video returning id) select * from gone",
 )
+WAITS_FOR_POST = "select count(*) > 0 from pg_locks where relation = 'post'::regclass and not granted"
 CLOSER_WAITS = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted"
 SERVING = "select cutover.serving_epoch(), cutover.still_serving(1)"
 
@@ -148,7 +150,7 @@ EFFECTS: dict[str, Callable[[PostgresSite, Guard], Awaitable[object]]] = {
     "release_log": lambda site, guard: site.release_log(guard=guard),
     "follow": lambda site, guard: site.follow(backfill=True, guard=guard),
     "unfollow": lambda site, guard: site.unfollow(guard=guard),
-    "release_brake": lambda site, guard: site.release_brake(guard=guard),
+    "release_brake": lambda site, guard: site.release_brake(reason="any", guard=guard),
     "raise_sequences": lambda site, guard: site.raise_sequences({"public.video_id_seq": 9}, guard=guard),
     "watch_touched": lambda site, guard: site.watch_touched(guard=guard),
 }
@@ -169,6 +171,31 @@ async def test_an_effect_of_an_older_coordinator_is_refused_and_changes_nothing(
         await EFFECTS[effect](east, G2)
         await EFFECTS[effect](east, Guard(2, 0))
         assert (await east.fence()).guard == Guard(2, 0)
+
+
+async def test_an_older_coordinator_removes_nothing(database: Database) -> None:
+    async with prepared(database) as east:
+        await east.keep_log(guard=G2)
+        before = await east.look()
+        with pytest.raises(StaleTerm, match="term 1, entry 1: it has seen term 1, entry 2"):
+            await east.remove(guard=G1)
+        assert await east.look() == replace(before, end=(await east.look()).end)
+        await east.remove(guard=G2)
+        assert (await east.look()).fence == Fence(state=FenceState.ABSENT)
+        await east.remove(guard=G1)  # what is gone has seen nobody
+
+
+async def test_a_coordinator_that_grew_old_while_it_removed_leaves_the_rest(database: Database) -> None:
+    async with prepared(database) as east, database.session("cutover_admin") as newer:
+        await east.keep_log(guard=G1)
+        async with newer.transaction():
+            await newer.execute("lock table post in access share mode")
+            removing = asyncio.create_task(east.remove(guard=G1))
+            await database.until(WAITS_FOR_POST)
+            await newer.execute("select cutover.raise_guard(1, 2)")
+        with pytest.raises(StaleTerm):
+            await removing
+        assert (await east.fence()).guard == G2
 
 
 async def test_a_site_does_not_open_under_an_epoch_older_than_it_has_seen(database: Database) -> None:
@@ -211,7 +238,7 @@ async def test_a_restart_of_the_server_voids_the_lease(database: Database, serve
         assert await database.rows(SERVING, "platform") == [(None, False)]
         await east.renew_lease(epoch=1, started=started, seconds=600)
         assert not await east.probe_write()
-        with pytest.raises(Refused, match="restarted"):
+        with pytest.raises(SiteUnreachable, match="'east' cannot be reached: it was restarted while"):
             await east.open(epoch=1, started=started, seconds=600, guard=G1)
         await east.renew_lease(epoch=1, started=await east.instant(), seconds=60)
         await east.renew_lease(epoch=1, started=started, seconds=600)

@@ -137,9 +137,18 @@ async def test_an_operator_lets_the_applier_pass_what_stopped_it(database: Datab
         await west.follow(backfill=False, guard=G1)
         await database.run("update cutover.follow set brake = 'too many deletes'", role="cutover_applier")
         assert (await west.look()).brake == "too many deletes"
-        await west.release_brake(guard=G1)
+        await west.release_brake(reason="too many deletes", guard=G1)
         assert (await west.look()).brake is None
         assert await database.rows("select released from cutover.follow") == [("too many deletes",)]
+
+
+async def test_a_brake_that_nobody_has_seen_is_not_released_by_an_older_answer(database: Database) -> None:
+    async with prepared(database, "west") as west:
+        await west.follow(backfill=False, guard=G1)
+        await database.run("update cutover.follow set brake = 'a truncate'", role="cutover_applier")
+        await west.release_brake(reason="too many deletes", guard=G1)
+        assert (await west.look()).brake == "a truncate"
+        assert await database.rows("select released from cutover.follow") == [(None,)]
 
 
 async def test_a_key_that_is_touched_again_is_not_forgotten(database: Database) -> None:

@@ -3,7 +3,8 @@
 --
 -- What must be seen past any old snapshot is kept in sequences, since reading one is never
 -- subject to a snapshot. SQLSTATEs of ours: CT001 older than what this site has seen (detail:
--- carried term, carried entry, seen term, seen entry), CT002 refused, 25006 the fence is closed.
+-- carried term, carried entry, seen term, seen entry), CT002 refused, CT003 try again (message: why),
+-- 25006 the fence is closed.
 
 create schema if not exists cutover;
 
@@ -214,8 +215,7 @@ begin
             message = format('it cannot be opened under epoch %s: it has seen epoch %s', wanted, epoch);
     end if;
     if started_boot <> cutover.boot() then
-        raise exception using errcode = 'CT002',
-            message = 'the server was restarted since its clock was read for this lease: read it again';
+        raise exception using errcode = 'CT003', message = 'it was restarted while it was opened';
     end if;
     perform cutover.set_lease(until, started_boot);
     perform setval('cutover.fence_state', wanted * 2 + 1);
@@ -265,12 +265,14 @@ begin
 end
 $$;
 
-create or replace function cutover.release_brake(carried_term bigint, carried_entry bigint) returns void
+drop function if exists cutover.release_brake(bigint, bigint); -- released whatever it found
+create or replace function cutover.release_brake(reason text, carried_term bigint, carried_entry bigint)
+returns void
 language plpgsql set search_path = pg_catalog, pg_temp as
 $$
 begin
     perform cutover.raise_guard(carried_term, carried_entry);
-    update cutover.follow set released = brake, brake = null where brake is not null;
+    update cutover.follow set released = brake, brake = null where brake = reason;
 end
 $$;
 
