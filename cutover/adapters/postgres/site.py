@@ -93,6 +93,19 @@ class PostgresSite:
         async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
             await self._installation.remove(connection, guard)
 
+    async def remember_register(self, *, epoch: int, revision: int) -> bool:
+        """Remember the newest register that this site has been shown; False when this one is older.
+
+        A lost answer may be asked for again. True where nothing of ours is installed.
+        """
+        parameters = {"epoch": epoch, "revision": revision}
+        async with self._connections.use(effect=False) as connection:
+            try:
+                found = await connection.execute(statement("remember_register"), parameters)
+            except NOT_INSTALLED:
+                return True
+            return await found.fetchone() in (None, (True,))
+
     async def instant(self) -> Instant:
         """The server's clock, read before a renewal is sent to the witness."""
         query = SQL(  # not our own functions: an agent asks before anything of ours is installed

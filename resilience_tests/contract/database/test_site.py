@@ -22,6 +22,7 @@ async def test_a_site_of_which_nothing_is_ours_is_absent_and_has_an_end(database
         assert seen.end.offset > 0
         assert not seen.slot
         assert await east.probe_write()
+        assert await east.remember_register(epoch=1, revision=1)
         await east.renew_lease(epoch=1, started=await east.instant(), seconds=60)
         assert await east.probe_write()
 
@@ -149,6 +150,42 @@ async def test_a_brake_that_nobody_has_seen_is_not_released_by_an_older_answer(d
         await west.release_brake(reason="too many deletes", guard=G1)
         assert (await west.look()).brake == "a truncate"
         assert await database.rows("select released from cutover.follow") == [(None,)]
+
+
+async def test_a_register_that_shows_less_than_was_seen_is_told_apart(
+    database: Database, server: Server
+) -> None:
+    async with prepared(database) as east:
+        for epoch, revision in ((1, 7), (1, 7), (2, 3)):
+            assert await east.remember_register(epoch=epoch, revision=revision)
+        for epoch, revision in ((2, 2), (1, 9), (0, 0)):
+            assert not await east.remember_register(epoch=epoch, revision=revision)
+        server.restart()
+        assert not await east.remember_register(epoch=2, revision=2)
+        assert await east.remember_register(epoch=2, revision=3)
+
+
+async def test_the_same_register_again_writes_nothing(database: Database) -> None:
+    async with prepared(database) as east:
+        await east.remember_register(epoch=1, revision=7)
+        written = await database.rows("select xmin, ctid from cutover.seen")
+        await east.remember_register(epoch=1, revision=7)
+        assert await database.rows("select xmin, ctid from cutover.seen") == written
+
+
+async def test_a_register_is_remembered_while_an_effect_holds_the_guard(database: Database) -> None:
+    async with prepared(database) as east, database.session("cutover_admin") as slow, slow.transaction():
+        await slow.execute("select cutover.raise_guard(1, 1)")
+        assert await east.remember_register(epoch=1, revision=7)
+
+
+async def test_a_site_that_was_installed_before_learns_to_remember(database: Database) -> None:
+    async with prepared(database) as east:
+        await database.run("drop table cutover.seen", role="cutover_admin")
+        assert await east.remember_register(epoch=1, revision=7)
+        await east.prepare(guard=G1)
+        await east.remember_register(epoch=1, revision=7)
+        assert not await east.remember_register(epoch=1, revision=6)
 
 
 async def test_a_key_that_is_touched_again_is_not_forgotten(database: Database) -> None:

@@ -23,6 +23,15 @@ create table if not exists cutover.guard (
 );
 insert into cutover.guard (term, entry) values (0, 0) on conflict do nothing;
 
+-- The newest register that this site was shown. Not in cutover.guard: an effect may hold that row
+-- for as long as it waits for others, and whoever renews the lease must not wait with it.
+create table if not exists cutover.seen (
+    "only" boolean primary key default true check ("only"),
+    epoch bigint not null,
+    revision bigint not null
+);
+insert into cutover.seen (epoch, revision) values (0, 0) on conflict do nothing;
+
 create table if not exists cutover.planned (
     table_name text primary key,
     relation regclass not null,
