@@ -1,69 +1,193 @@
 """Crash points: the places of a migration at which a fault can be anchored.
 
 They are derived from the protocol: every stage, and every action that a move
-into it orders, before, during and after. So a new action is in the list without
-anybody remembering it.
+into it orders, before, during and after; on the way forward, on the way back,
+when it is completed and when it is rolled back early. So a new action is in the
+list without anybody remembering it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from cutover.model.action import ACTIONS
+from cutover.model.action import (
+    ACTIONS,
+    Action,
+    CompareSites,
+    Follow,
+    GrantEpoch,
+    OpenSite,
+    ReleaseLog,
+    Unfollow,
+    action_from_json,
+)
 from cutover.model.journal import Entry, Intent, Kind
 from cutover.model.plan import Plan
-from cutover.model.stage import Stage
+from cutover.model.stage import Direction, Stage
 from cutover.ports.witness import Journal
+from cutover.protocol.moves import Move
 from cutover.protocol.preview import preview
 from cutover.protocol.replay import State, replay
 
 WHENS = ("before", "during", "after")
 RANDOM = "random"
+ROLES = ("source", "target")
+AT_BOTH = frozenset({"compare-sites", "move-sequences", "verify-delta"})
+"""Actions that ask both sites, whichever they name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`stage`, or `stage/action:when`; kebab-case, as on the command line."""
+    """`[back/]STAGE[/ACTION[@source|@target][:before|during|after]]`; kebab-case, as on the command line.
+
+    `back/` is the way back from a target that has served. Without it,
+    `rolled-back` is where a migration ends whose target never did.
+    """
 
     stage: str
     action: str | None = None
     when: str = "before"
+    site: str | None = None  #: named where one move orders the same action for both sites
+    back: bool = False
 
     def __str__(self) -> str:
-        return self.stage if self.action is None else f"{self.stage}/{self.action}:{self.when}"
+        stage = f"back/{self.stage}" if self.back else self.stage
+        if self.action is None:
+            return stage
+        return f"{stage}/{self.action}{f'@{self.site}' if self.site else ''}:{self.when}"
 
     @classmethod
     def parse(cls, text: str) -> "Point":
-        """Read STAGE[/ACTION[:before|during|after]]; ValueError names what is wrong."""
+        """Read what `str` writes, `:before` if it is not said; ValueError names what is wrong."""
+        back, text = text.startswith("back/"), text.removeprefix("back/")
         stage, _, rest = text.partition("/")
-        action, _, when = rest.partition(":")
-        stages = [member.value.replace("_", "-") for member in Stage]
-        if stage not in stages:
-            raise ValueError(f"no stage is called {stage!r}; there are {', '.join(stages)}")
-        if action and action not in ACTIONS:
-            raise ValueError(f"no action is called {action!r}; there are {', '.join(sorted(ACTIONS))}")
+        named, _, when = rest.partition(":")
+        action, _, site = named.partition("@")
+        _check_stage(stage, back=back)
+        _check_one_of("action", action, sorted(ACTIONS))
+        _check_one_of("site of a point", site, ROLES)
         if when and when not in WHENS:
             raise ValueError(f"a point lies {', '.join(WHENS)} an action, not {when!r}")
-        return cls(stage, action or None, when or "before")
+        if rest and not action:
+            raise ValueError(f"{rest!r} names no action: a point is {SHAPE}")
+        return cls(stage, action or None, when or "before", site or None, back)
+
+    @property
+    def ending(self) -> str | None:
+        """What an operator must ask for, or no migration comes by here; None: nothing."""
+        if self.back:
+            return "roll-back"
+        return {"complete": "complete", "rolled-back": "roll-back-from:verify"}.get(self.stage)
+
+    def is_at(self, here: "Point") -> bool:
+        """Whether `here`, which names its site, is this point; without a site it is either one's."""
+        return self == (here if self.site else replace(here, site=None))
+
+
+SHAPE = "[back/]STAGE[/ACTION[@source|@target][:before|during|after]]"
+WAY_BACK = ("drain", "cut-over", "rolled-back")
+
+
+def _check_stage(stage: str, *, back: bool) -> None:
+    stages = WAY_BACK if back else tuple(kebab(member.value) for member in Stage)
+    if stage not in stages:
+        where = "on the way back no" if back else "no"
+        raise ValueError(f"{where} stage is called {stage!r}; there are {', '.join(stages)}")
+
+
+def _check_one_of(what: str, name: str, names: Sequence[str]) -> None:
+    if name and name not in names:
+        raise ValueError(f"no {what} is called {name!r}; there are {', '.join(names)}")
 
 
 def all_points(plan: Plan) -> list[Point]:
-    """Every point of a migration, forward to soak and then back, in the order in which they come."""
-    forward = preview(plan, State(), None)
-    back = preview(plan, State(stage=Stage.SOAK, clean=True, wanted=Intent.ROLL_BACK), None)
-    points: dict[Point, None] = {}
-    for move in (*forward, *back):
-        stage = move.stage.value.replace("_", "-")
-        points[Point(stage)] = None
-        for action in move.actions:
-            for when in WHENS:
-                points[Point(stage, action.name, when)] = None
-    return list(points)
+    """Every point: forward to soak, back, completing, and rolling back early, each in its order."""
+    return list(victims_by_point(plan))
 
 
 def stage_points(plan: Plan) -> list[Point]:
     """The entering of each stage on the way to soak."""
-    stages = [move.stage.value.replace("_", "-") for move in preview(plan, State(), None)]
+    stages = [kebab(move.stage.value) for move in preview(plan, State(), None)]
     return [Point(stage) for stage in dict.fromkeys(stages)]
+
+
+def victims_by_point(plan: Plan) -> dict[Point, frozenset[str]]:
+    """Each point, and on whom something can be in flight there: a fault of anybody else shows nothing."""
+    soak = State(stage=Stage.SOAK, clean=True)
+    early = State(stage=Stage.VERIFY, clean=True, wanted=Intent.ROLL_BACK)
+    both = {plan.source, plan.target}
+    walks = (
+        (State(), _Walk(plan, plan.source)),
+        (replace(soak, wanted=Intent.ROLL_BACK), _Walk(plan, plan.target, {*both}, back=True)),
+        (replace(soak, wanted=Intent.COMPLETE), _Walk(plan, plan.target, {*both})),
+        (early, _Walk(plan, plan.source, {*both})),
+    )
+    found = {Point(kebab(Stage.PREFLIGHT.value)): frozenset({"source", "coordinator"})}
+    for state, walk in walks:
+        for point, victims in walk.along(preview(plan, state, None)):
+            found[point] = found.get(point, frozenset()) | victims
+    return found
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Comes by the points of some moves and knows who serves and who follows there."""
+
+    plan: Plan
+    serving: str | None
+    followers: set[str] = field(default_factory=set)
+    back: bool = False
+
+    def along(self, moves: Sequence[Move]) -> Iterator[tuple[Point, frozenset[str]]]:
+        for move in moves:
+            names = [action.name for action in move.actions]
+            stage = Point(kebab(move.stage.value), back=self.back)
+            yield stage, self._victims(move.stage, move.actions[:1])
+            for action in move.actions:
+                twice = names.count(action.name) > 1
+                site = (
+                    role(self.plan, action.site) if twice and not isinstance(action, CompareSites) else None
+                )
+                for when in WHENS:
+                    if when == "after":
+                        self._take_in(action)
+                    point = replace(stage, action=action.name, when=when, site=site)
+                    yield point, self._victims(move.stage, (action,))
+
+    def _victims(self, stage: Stage, actions: Sequence[Action]) -> frozenset[str]:
+        found = {"coordinator"}
+        for action in actions:
+            found.update(roles_of(self.plan, action.name, getattr(action, "site", None)))
+        if self.serving:
+            found.add(role(self.plan, self.serving))
+        fed = [site for site in self.followers if self.plan.peer(site) == self.serving]
+        if fed and stage is not Stage.CUT_OVER:  # until then the log was applied to its end
+            found.update(ROLES, ("worker",) if self.plan.target in fed else ())
+        return frozenset(found)
+
+    def _take_in(self, action: Action) -> None:
+        match action:
+            case Follow(site):
+                self.followers.add(site)
+            case Unfollow(site):
+                self.followers.discard(site)
+            case ReleaseLog(site):
+                self.followers.discard(self.plan.peer(site))
+            case GrantEpoch():
+                self.serving = None
+            case OpenSite(site):
+                self.serving = site
+
+
+def role(plan: Plan, site: str) -> str:
+    """`source` or `target`."""
+    return "source" if site == plan.source else "target"
+
+
+def roles_of(plan: Plan, action: str, site: str | None) -> frozenset[str]:
+    """At which sites an action is under way; one at the register counts for the site that it is about."""
+    if action in AT_BOTH or site is None:
+        return frozenset(ROLES)
+    return frozenset({role(plan, site)})
 
 
 Reached = Callable[[Point], Awaitable[None]]
@@ -71,27 +195,29 @@ Reached = Callable[[Point], Awaitable[None]]
 
 @dataclass(slots=True)
 class PointedJournal:
-    """A journal that tells of each crash point as the coordinator comes by.
+    """A journal that tells of each crash point as the coordinator comes by; each names its site.
 
     The journal is where to listen: a move that was written comes before its
     first action, and a `done` that is about to be written comes after one.
     """
 
     inner: Journal
+    plan: Plan
     reached: Reached
     on_entry: Callable[[Entry], None]
-    _state: State
+    _state: State = field(default_factory=State)
+    _back: bool = False  #: on the way back from a target that has served
 
     async def append(self, entry: Entry) -> None:
         """As the port says."""
         if entry.kind is Kind.DONE:
-            await self.reached(Point(_kebab(entry.stage), _action(entry), "after"))
+            await self.reached(self._point(action_from_json(entry.actions[0]), "after"))
         await self.inner.append(entry)
         self._take_in([entry])
         if entry.kind is Kind.MOVE:
-            await self.reached(Point(_kebab(entry.stage)))
+            await self.reached(Point(kebab(self._state.stage.value), back=self._back))
         if self._state.pending:
-            await self.reached(Point(_kebab(self._state.stage.value), self._state.pending[0].name, "before"))
+            await self.reached(self._point(self._state.pending[0], "before"))
 
     async def read(self, start: int = 0) -> list[Entry]:
         """As the port says."""
@@ -102,19 +228,27 @@ class PointedJournal:
     @property
     def current(self) -> Point | None:
         """The action that is being carried out, if one is."""
-        if not self._state.pending:
-            return None
-        return Point(_kebab(self._state.stage.value), self._state.pending[0].name, "during")
+        return self._point(self._state.pending[0], "during") if self._state.pending else None
+
+    def _point(self, action: Action, when: str) -> Point:
+        site = getattr(action, "site", None)
+        named = role(self.plan, site) if site else None
+        return Point(kebab(self._state.stage.value), action.name, when, named, self._back)
 
     def _take_in(self, entries: Sequence[Entry]) -> None:
-        self._state = replay(entries, self._state)
         for entry in entries:
+            if entry.kind is Kind.MOVE:
+                self._back = self._goes_back(entry)
+            self._state = replay([entry], self._state)
             self.on_entry(entry)
 
+    def _goes_back(self, move: Entry) -> bool:
+        """A roll back that follows no drain of the target is an early one."""
+        if move.direction != Direction.BACK.value:
+            return False
+        return move.stage != Stage.ROLLED_BACK.value or self._state.direction is Direction.BACK
 
-def _kebab(name: str | None) -> str:
-    return (name or "").replace("_", "-")
 
-
-def _action(entry: Entry) -> str:
-    return str(entry.actions[0]["action"])
+def kebab(name: str) -> str:
+    """The name of a stage, as people write it."""
+    return name.replace("_", "-")

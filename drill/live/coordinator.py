@@ -6,22 +6,39 @@ after each journal entry, it sends a line to the harness over a unix socket.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from cutover.cli.coordinator import coordinate
 from cutover.cli.service import Settings, joined
 from cutover.engine.parts import Parts
 from cutover.model.journal import Entry
-from cutover.protocol.replay import State
 from drill.planted import PLANTS
 from drill.points import Point, PointedJournal
 
 IN_FLIGHT_SECONDS = 0.002
 """How long a call is let run before a fault strikes *during* its action: sent, and not yet answered."""
 
-Port = TypeVar("Port")
+EFFECTS: Mapping[str, frozenset[str]] = {
+    "prepare-site": frozenset({"prepare"}),
+    "keep-log": frozenset({"keep_log"}),
+    "follow": frozenset({"follow"}),
+    "compare-sites": frozenset({"digests", "digests_of"}),
+    "mark-eligible": frozenset({"compare_and_set"}),
+    "declare-drain": frozenset({"compare_and_set"}),
+    "close-site": frozenset({"close"}),
+    "move-sequences": frozenset({"raise_sequences"}),
+    "verify-delta": frozenset({"digests_of", "forget_touched"}),
+    "grant-epoch": frozenset({"compare_and_set"}),
+    "open-site": frozenset({"open"}),
+    "give-up-drain": frozenset({"compare_and_set"}),
+    "unfollow": frozenset({"unfollow"}),
+    "release-brake": frozenset({"release_brake"}),
+    "release-log": frozenset({"release_log"}),
+    "remove-fence": frozenset({"remove"}),
+}
+"""The calls that *are* an action. What is asked around it, a look or a read, is not the action under way."""
 
 
 async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
@@ -39,42 +56,51 @@ async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> No
 def pointed(parts: Parts, harness: "Harness", wanted: Point | None) -> Parts:
     """The same parts, telling `harness` of the point that it waits for."""
 
-    async def reached(point: Point) -> None:
-        if point == wanted:
-            await harness.strike(point)
-
-    journal = PointedJournal(parts.journal, reached, harness.entry, State())
-    if wanted is None or wanted.when != "during":
-        return replace(parts, journal=journal)
-
-    async def in_flight() -> None:
-        if journal.current == wanted:
-            await asyncio.sleep(IN_FLIGHT_SECONDS)
+    async def reached(here: Point) -> None:
+        if wanted is not None and wanted.is_at(here):
             await harness.strike(wanted)
 
-    sites: Any = {name: _Watched(site, in_flight) for name, site in parts.sites.items()}
-    rows: Any = {name: _Watched(one, in_flight) for name, one in parts.rows.items()}
-    register: Any = _Watched(parts.register, in_flight)
-    return replace(parts, journal=journal, sites=sites, rows=rows, register=register)
+    asked = parts.preflight
+
+    async def preflight() -> list[str]:
+        await reached(Point("preflight"))
+        return await asked()
+
+    journal = PointedJournal(parts.journal, parts.plan, reached, harness.entry)
+    parts = replace(parts, journal=journal, preflight=preflight)
+    if wanted is None or wanted.action is None or wanted.when != "during":
+        return parts
+
+    async def sent() -> None:
+        if journal.current is not None:
+            await reached(journal.current)
+
+    calls = EFFECTS[wanted.action]
+    sites: Any = {name: _Watched(site, calls, sent) for name, site in parts.sites.items()}
+    rows: Any = {name: _Watched(one, calls, sent) for name, one in parts.rows.items()}
+    register: Any = _Watched(parts.register, calls, sent)
+    return replace(parts, sites=sites, rows=rows, register=register)
 
 
 class _Watched:
-    """A port whose calls are under way when the fault strikes."""
+    """A port that tells when one of `calls` was sent, before its answer is handed on."""
 
-    def __init__(self, inner: object, in_flight: Callable[[], Awaitable[None]]) -> None:
-        self._inner, self._in_flight = inner, in_flight
+    def __init__(self, inner: object, calls: Collection[str], sent: Callable[[], Awaitable[None]]) -> None:
+        self._inner, self._calls, self._sent = inner, calls, sent
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._inner, name)
-        if not asyncio.iscoroutinefunction(member):
+        if name not in self._calls:
             return member
 
         async def call(*given: object, **named: object) -> Any:
             answer = asyncio.ensure_future(member(*given, **named))
             try:
-                await self._in_flight()
+                await asyncio.sleep(IN_FLIGHT_SECONDS)
+                await self._sent()
             except BaseException:
                 answer.cancel()
+                await asyncio.wait({answer})
                 raise
             return await answer
 
@@ -101,7 +127,7 @@ class Harness:
             "kind": entry.kind.value,
             "stage": entry.stage,
             "direction": entry.direction,
-            "actions": [str(action["action"]) for action in entry.actions],
+            "actions": [{"action": one["action"], "site": one.get("site")} for one in entry.actions],
             "facts": entry.facts if entry.kind.value != "plan" else {},
         }
         self.writer.write(json.dumps({"entry": told}).encode() + b"\n")

@@ -67,6 +67,7 @@ class LiveDrill:
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _problems: list[Witness] = field(default_factory=list)
     _lag: float | None = None
+    _told: int = -1  #: newest journal entry that was recorded
     _ended: str = ""  #: why the coordinator is no more, when nobody killed it
 
     async def run(self, *, commit: str | None = None) -> DrillResult:
@@ -135,11 +136,11 @@ class LiveDrill:
         return LiveField(self.stack, self.plan, settings, COORDINATOR_ENTRY)
 
     def _record(self, history: HistoryWriter, entry: Entry) -> None:
-        if entry["kind"] != "move":
+        if entry["kind"] != "move" or entry["n"] <= self._told:  # a second coordinator tells from the start
             return
-        history.move(
-            stage=entry["stage"], direction=entry["direction"], actions=entry["actions"], entry=entry["n"]
-        )
+        self._told = entry["n"]
+        actions = [one["action"] for one in entry["actions"]]
+        history.move(stage=entry["stage"], direction=entry["direction"], actions=actions, entry=entry["n"])
         if entry["stage"] == "drain" and entry["facts"].get("lag_seconds") is not None:
             self._lag = max(self._lag or 0.0, float(entry["facts"]["lag_seconds"]))
         self.tell(entry["stage"])
