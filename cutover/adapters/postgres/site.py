@@ -142,14 +142,18 @@ class PostgresSite:
             return Position(end.system, end.timeline, end.at(offset))
 
     async def probe_write(self) -> bool:
-        """Write through the fenced path, and take it back; False when the fence refused it."""
+        """Write through the fenced path, take it back, and commit something else durably.
+
+        False when the fence refused it; SiteUnreachable when the commit does not come back.
+        """
         async with self._connections.use(effect=False) as connection:
             try:
-                async with connection.transaction(force_rollback=True):
-                    await connection.execute("update cutover.probe set n = n + 1")
+                await connection.execute(statement("probe_write"))
             except errors.ReadOnlySqlTransaction:
+                await connection.rollback()
                 return False
             except NOT_INSTALLED:
+                await connection.rollback()
                 return True  # no fence refuses anybody yet
             return True
 

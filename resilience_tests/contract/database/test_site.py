@@ -2,15 +2,18 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from cutover.adapters.postgres import slots
+from cutover.adapters.postgres.site import PostgresSite
 from cutover.errors import Refused, SiteUnreachable
 from cutover.model.observation import Fence, FenceState
 from cutover.model.position import Position
-from resilience_tests.contract.database.server import Database, Server
-from resilience_tests.contract.database.sites import G1, G2, PREPARED, opened, prepared, site_of
+from resilience_tests.contract.database.server import DEADLINE_SECONDS, SUPERUSER, Database, Server
+from resilience_tests.contract.database.sites import G1, G2, PLAN, PREPARED, opened, prepared, site_of
 
 SERVING = "select cutover.serving_epoch(), cutover.still_serving(0)"
 
@@ -40,6 +43,56 @@ async def test_a_target_is_closed_from_the_first_moment(database: Database) -> N
     async with prepared(database, "west") as west:
         assert await west.fence() == Fence(state=FenceState.CLOSED, guard=PREPARED)
         assert not await west.probe_write()
+
+
+async def test_a_probe_leaves_nothing_of_its_own_and_commits_durably(database: Database) -> None:
+    async with prepared(database) as east:
+        assert await east.probe_write()
+        assert await east.probe_write()
+        assert await database.rows("select n from cutover.probe") == [(0,)]
+        assert await database.rows("select n from cutover.pulse") == [(2,)]
+        await east.close(guard=G1)
+        assert not await east.probe_write()
+        assert not await east.probe_write()
+        await opened(east)
+        assert await east.probe_write()
+
+
+async def test_a_site_whose_commits_hang_fails_the_probe(database: Database) -> None:
+    async with prepared(database):
+        pass
+    address = database.address("cutover_admin")
+    east = PostgresSite(site="east", connection=address, plan=PLAN, timeout=1.5)
+    async with commits_hang(database):
+        with pytest.raises(SiteUnreachable, match="east"):
+            await probe_on(east)
+    assert await east.probe_write()
+    await east.close_connections()
+
+
+async def probe_on(site: PostgresSite) -> None:
+    """Probe until that fails."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await site.probe_write():
+            pass
+
+
+@asynccontextmanager
+async def commits_hang(database: Database) -> AsyncIterator[None]:
+    """Soon no durable commit of the server comes back: it waits for a standby that is not there."""
+    setting = "alter system set synchronous_standby_names = '{}'"
+    async with database.session(SUPERUSER) as superuser:
+        await superuser.execute(setting.format("nobody"))
+        await superuser.execute("select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            await superuser.execute(setting.format(""))
+            await superuser.execute("select pg_reload_conf()")
+    await database.until(
+        "select count(*) = 0 from pg_stat_activity where wait_event = 'SyncRep'"
+        " or current_setting('synchronous_standby_names') <> ''"
+    )
 
 
 async def test_a_site_opens_closes_and_opens_again(database: Database) -> None:

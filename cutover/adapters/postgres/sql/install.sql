@@ -84,6 +84,11 @@ create table if not exists cutover.probe (
     "only" boolean primary key default true check ("only"),
     n bigint not null
 );
+create table if not exists cutover.pulse ( -- never fenced: a commit here shows that the disk takes it
+    "only" boolean primary key default true check ("only"),
+    n bigint not null
+);
+insert into cutover.pulse (n) values (0) on conflict do nothing;
 do $$ begin -- once there it is fenced, and at a closed site even an empty insert would be refused
     if not exists (select from cutover.probe) then
         insert into cutover.probe (n) values (0);

@@ -1,6 +1,7 @@
 -- Take our records out. Without `cascade`: what somebody else hung on them is named, not dropped.
 drop table if exists cutover.guard, cutover.seen, cutover.planned, cutover.follow, cutover.applied, cutover.copying,
-    cutover.set_aside, cutover.touched, cutover.objects, cutover.probe;
+    cutover.set_aside, cutover.touched, cutover.objects, cutover.probe,
+    cutover.pulse;
 drop function if exists
     cutover.fence(), cutover.serving_epoch(), cutover.still_serving(bigint),
     cutover.raise_guard(bigint, bigint), cutover.set_lease(bigint, bigint),
