@@ -50,11 +50,11 @@ def drilled(
         name=name,
         seed=3,
         fidelity="live",
-        schedule=(Scheduled(fault="kill", victim="east", point="drain/close_source:after"),),
+        schedule=(Scheduled(fault="kill", victim="source", point="drain/close-site:after"),),
         plant=None,
         seconds=9.871,
-        repeat="git checkout 3f2c1ab && cutover-drill run --seed 3 --fidelity live "
-        "--fault kill --victim east --at drain/close_source:after",
+        repeat="cutover-drill run --fidelity live --seed 3 "
+        "--fault kill --victim source --at drain/close-site:after   # at commit 3f2c1ab",
         findings=findings,
         measures=MEASURED,
         history=history,
@@ -80,9 +80,9 @@ def lived(tmp_path: Path) -> Path:
                 clock[0] += 0.1
                 writer.complete(asked, outcome)
         writer.invoke("client-2", "upload", key="p", value=None, request="r-open")
-        writer.fault(name="kill", victim="east", point="soak", bite=None)
+        writer.fault(name="kill", victim="source", point="soak", bite=None)
         clock[0] = 4.0
-        writer.heal(name="kill", victim="east")
+        writer.heal(name="kill", victim="source")
     return path
 
 
@@ -173,7 +173,7 @@ def test_the_page_needs_nothing_but_itself_and_shows_the_witness(tmp_path: Path,
     assert page.loaded == []
     assert "script" not in page.tags
     assert "post p-3f3a9c0d17be5542 is lost: it is not at west" in page.text
-    assert "--at drain/close_source:after" in page.text
+    assert "--at drain/close-site:after" in page.text
     assert "A promise was broken in 1 of 1 drills." in page.text
     assert {"svg", "pattern"} <= set(page.tags)
 

@@ -702,7 +702,7 @@ def test_a_fault_that_hit_nothing_in_flight_shows_nothing() -> None:
 def test_a_fault_whose_point_was_never_reached_shows_nothing() -> None:
     story = Story()
     story.strike("kill", "east", {"operations": 3})
-    planned = Scheduled(fault="kill", victim="east", point="drain/close_source:during")
+    planned = Scheduled(fault="kill", victim="east", point="drain/close-site:during")
     assert story.judged_by("bite", story.evidence(scheduled=(planned,))).verdict is Verdict.HELD
     twice = story.evidence(scheduled=(planned, planned))
     assert story.judged_by("bite", twice).verdict is Verdict.INCONCLUSIVE
