@@ -135,7 +135,7 @@ def test_a_ci_sees_a_violation_as_failure_and_doubt_as_error(tmp_path: Path) -> 
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
     failed, unclear, held = suite
     assert "is lost" in (failed[0].text or "")
-    assert "Repeat: git checkout" in (failed[0].text or "")
+    assert "Repeat: cutover-drill run" in (failed[0].text or "")
     assert unclear[0].tag == "error"
     assert len(held) == 0
 
@@ -247,7 +247,7 @@ def test_the_terminal_shows_each_drill_the_witness_and_the_command(tmp_path: Pat
     assert "violated: 1 held, 0 inconclusive, 1 violated, in 58.2 s" in text
     assert "acknowledged: post p-3f3a9c0d17be5542 is lost: it is not at west" in text
     assert "lost or hidden: 1 posts" in text
-    assert "repeat: git checkout 3f2c1ab" in text
+    assert "repeat: cutover-drill run" in text
     assert "no [fault]\\x1b[2J" in text
 
 
