@@ -231,6 +231,7 @@ async def test_a_refused_row_is_set_aside_alone_and_comes_back(
     assert "west_only" in refused[0].reason
     assert await database.rows(POSTS) == [(1, "a", 5), (3, "c", 6), (4, "d", 0)]
     assert await database.rows(ASIDE) == [("public.posts", '["2"]', refused[0].reason, "b")]
+    assert await link.applier.set_aside() == refused
     await link.applier.close()
     await link.applier.start()  # who starts anew knows of it
     await peer.run("update posts set views = 9 where id = 2")
