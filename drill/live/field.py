@@ -1,9 +1,12 @@
 """The field of a live drill: what faults do to an embedded stack, and what they hit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cutover.model.observation import FenceState, SiteFacts
 from cutover.model.plan import Plan
-from drill.workload.clients import Workload
+from cutover.model.position import Position
+from drill.points import ROLES
 from infra.embedded.stack import EmbeddedStack
 
 COORDINATOR = "operator/coordinator"
@@ -83,12 +86,40 @@ class LiveField:
         return f"{source}-{target}", f"{target}-{source}"
 
 
-def in_flight(workload: Workload, victim: str, point: str, *, following: bool) -> dict[str, object] | None:
-    """What was under way on the victim, or on a link that it needs, when a fault struck; None: nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """What was going on at one moment. Sites are named by their part in the plan."""
+
+    action: str | None = None  #: the journalled action that is not known to be done
+    action_at: frozenset[str] = frozenset()
+    calls: Mapping[str, int] = field(default_factory=dict)  #: clients' calls without an answer, by site
+    fed: frozenset[str] = frozenset()  #: sites that their peer's log, or its tables, are on their way to
+    standing: bool = False  #: the coordinator is in a call of its own, at a crash point
+
+
+def in_flight(victim: str, seen: UnderWay) -> dict[str, object] | None:
+    """What a fault of `victim` hits, on it or on a link that it needs; None: nothing."""
     found: dict[str, object] = {}
-    if "/" in point:
-        found["action"] = point
-    calls = len(workload.under_way)
-    if calls and (victim == "source" or following):
-        found["operations"] = calls
+    if seen.action and (victim == "coordinator" or victim in seen.action_at):
+        found["action"] = seen.action
+    elif victim == "coordinator" and seen.standing:
+        found["call"] = "its own, at the crash point"
+    if seen.calls.get(victim):
+        found["operations"] = seen.calls[victim]
+    if (victim in ROLES and seen.fed) or (victim == "worker" and "target" in seen.fed):
+        found["changes to"] = sorted(seen.fed)
     return found or None
+
+
+def is_fed(follower: SiteFacts, leading: SiteFacts, end: Position | None) -> bool:
+    """Whether something is on its way to `follower`: rows that are copied, or changes of the log.
+
+    A closed site's log grows by what is no change of a user's, so it counts up
+    to `end` only, where it was closed (None: it does not lead).
+    """
+    if not follower.following:
+        return False
+    if leading.fence.state is not FenceState.CLOSED:
+        end = leading.end
+    behind = end is not None and (follower.applied is None or not follower.applied.reaches(end))
+    return behind or follower.tables_pending > 0

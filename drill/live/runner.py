@@ -18,8 +18,9 @@ from drill.checkers import ContentFile, Evidence, Scheduled, judge
 from drill.drills import Drill
 from drill.history import HistoryWriter, history_of, read_history
 from drill.live.access import Access, access, store_reader
-from drill.live.field import COORDINATOR, LiveField, in_flight
+from drill.live.field import COORDINATOR, LiveField
 from drill.live.harness import Entry, Line
+from drill.live.watch import Watch
 from drill.measures import measure
 from drill.nemesis import FAULTS, Fault
 from drill.points import RANDOM
@@ -40,8 +41,6 @@ PACE_SECONDS = 0.025
 """Mean pause of a client between two operations while the migration runs: 12 clients, some 250 a second."""
 RANDOM_SECONDS = 3.5
 """A random fault strikes within this time after the coordinator was started: as long as a calm one takes."""
-BITE_SECONDS = 0.3
-"""Longest that a fault waits for a call to be in flight: ten times a client's pause."""
 STRIKE_SECONDS = 2.0
 """How long a migration that is at its goal waits for a fault that has not come: then its point was missed."""
 LOOK_SECONDS = 0.05
@@ -67,7 +66,6 @@ class LiveDrill:
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _problems: list[Witness] = field(default_factory=list)
     _lag: float | None = None
-    _told: int = -1  #: newest journal entry that was recorded
     _ended: str = ""  #: why the coordinator is no more, when nobody killed it
 
     async def run(self, *, commit: str | None = None) -> DrillResult:
@@ -97,10 +95,11 @@ class LiveDrill:
 
     async def _rehearse(self, history: HistoryWriter, reached: Access) -> Evidence:
         workload = self._workload(history, reached)
+        watch = Watch(self.plan, workload, reached)
         line = Line(
             self.stack.folder.path / "harness.sock",
-            lambda entry: self._record(history, entry),
-            lambda point: self._strike(history, field_, workload, point),
+            lambda entry: self._record(history, watch, entry),
+            lambda point: self._strike(history, field_, watch, point),
         )
         field_ = self._field(line.path)
         async with line:
@@ -112,7 +111,7 @@ class LiveDrill:
                 await begin(reached.parts)
                 point = self.drill.point if self.drill.point != RANDOM else None
                 await field_.start_coordinator(COORDINATOR, point)
-                await self._until_goal(history, field_, workload, reached)
+                await self._until_goal(history, field_, watch, reached)
                 workload.release()
                 await clients
             finally:
@@ -135,10 +134,9 @@ class LiveDrill:
         settings: dict[str, object] = {"harness": str(socket), "plant": self.drill.plant}
         return LiveField(self.stack, self.plan, settings, COORDINATOR_ENTRY)
 
-    def _record(self, history: HistoryWriter, entry: Entry) -> None:
-        if entry["kind"] != "move" or entry["n"] <= self._told:  # a second coordinator tells from the start
+    def _record(self, history: HistoryWriter, watch: Watch, entry: Entry) -> None:
+        if not watch.take_in(entry) or entry["kind"] != "move":
             return
-        self._told = entry["n"]
         actions = [one["action"] for one in entry["actions"]]
         history.move(stage=entry["stage"], direction=entry["direction"], actions=actions, entry=entry["n"])
         if entry["stage"] == "drain" and entry["facts"].get("lag_seconds") is not None:
@@ -146,11 +144,11 @@ class LiveDrill:
         self.tell(entry["stage"])
 
     async def _until_goal(
-        self, history: HistoryWriter, field_: LiveField, workload: Workload, reached: Access
+        self, history: HistoryWriter, field_: LiveField, watch: Watch, reached: Access
     ) -> None:
         """Until the target serves and its way back was compared, and every fault is healed."""
-        surprise = asyncio.ensure_future(self._surprise(history, field_, workload))
-        watch = asyncio.ensure_future(self._watch_coordinator())
+        surprise = asyncio.ensure_future(self._surprise(history, field_, watch))
+        ending = asyncio.ensure_future(self._watch_coordinator())
         try:
             async with asyncio.timeout(self.goal_seconds):
                 await self._reach(reached, _at_soak)
@@ -163,8 +161,8 @@ class LiveDrill:
             await self._stuck(reached)
         finally:
             surprise.cancel()
-            watch.cancel()
-            await asyncio.gather(surprise, watch, return_exceptions=True)
+            ending.cancel()
+            await asyncio.gather(surprise, ending, return_exceptions=True)
 
     async def _watch_coordinator(self) -> None:
         """One that ends by itself has crashed, or was refused: nothing more will come of this drill."""
@@ -175,12 +173,13 @@ class LiveDrill:
 
     async def _reach(self, reached: Access, there: Callable[[State], bool]) -> None:
         while True:
+            ended = self._ended  # one that ends by itself may just have got there
             with suppress(CutoverError):
                 state = await state_of(reached.parts)
                 if state is not None and there(state):
                     return
-            if self._ended:
-                raise TimeoutError(self._ended)
+            if ended:
+                raise TimeoutError(ended)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _stuck(self, reached: Access) -> None:
@@ -204,34 +203,26 @@ class LiveDrill:
 
     # -- the fault ----------------------------------------------------------------------------
 
-    async def _surprise(self, history: HistoryWriter, field_: LiveField, workload: Workload) -> None:
+    async def _surprise(self, history: HistoryWriter, field_: LiveField, watch: Watch) -> None:
         if self.drill.fault and self.drill.point == RANDOM:
             seconds = Random(f"moment {self.drill.seed}").uniform(0.05, RANDOM_SECONDS)
             await asyncio.sleep(seconds)
-            await self._strike(history, field_, workload, RANDOM)
+            await self._strike(history, field_, watch, RANDOM)
 
-    async def _strike(
-        self, history: HistoryWriter, field_: LiveField, workload: Workload, point: str
-    ) -> None:
+    async def _strike(self, history: HistoryWriter, field_: LiveField, watch: Watch, point: str) -> None:
         """Strike once, and let the healing follow by itself."""
         if self.drill.fault is None or self._struck.is_set():
             return
         self._struck.set()
         fault, victim = FAULTS[self.drill.fault], self.drill.victim or ""
-        await self._until_something_is_in_flight(workload)
-        following = point != "preflight"
-        bite = in_flight(workload, victim, point, following=following)
+        bite = await watch.bite(victim, standing=point != RANDOM)
         history.fault(name=fault.name, victim=victim, point=point, bite=bite)
         self.tell(f"{fault.name} {victim}")
-        await fault.strike(field_, victim)
+        try:
+            await fault.strike(field_, victim)
+        except (StackError, OSError) as error:
+            self._problems.append(Witness(what=f"{fault.name} of {victim} could not strike: {error}"))
         self._healing = asyncio.ensure_future(self._heal(history, field_, fault, victim))
-
-    async def _until_something_is_in_flight(self, workload: Workload) -> None:
-        """The coordinator stands still at the point: a fault between two calls proves nothing."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(BITE_SECONDS):
-                while not workload.under_way:
-                    await asyncio.sleep(0)
 
     async def _heal(self, history: HistoryWriter, field_: LiveField, fault: Fault, victim: str) -> None:
         await asyncio.sleep(fault.seconds)
@@ -263,15 +254,17 @@ class LiveDrill:
 
     async def _settle(self, reached: Access) -> None:
         """Convergence is judged by the checkers; this only gives it its time."""
-        sites, grant = reached.parts.sites, await reached.parts.register.read()
-        serving = grant.grant.serving if grant else self.plan.source
-        with suppress(CutoverError, TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
-                end = (await sites[serving].look()).end
+                end = None
                 while True:
-                    applied = (await sites[self.plan.peer(serving)].look()).applied
-                    if applied is not None and applied.reaches(end):
-                        return
+                    with suppress(CutoverError):  # a connection of before a kill fails once
+                        grant = await reached.parts.register.read()
+                        serving = grant.grant.serving if grant else self.plan.source
+                        end = end or (await reached.parts.sites[serving].look()).end
+                        applied = (await reached.parts.sites[self.plan.peer(serving)].look()).applied
+                        if applied is not None and applied.reaches(end):
+                            return
                     await asyncio.sleep(LOOK_SECONDS)
 
     async def _evidence(self, reached: Access) -> Evidence:

@@ -49,7 +49,7 @@ class Workload:
     amount: Amount
     first_site: str
     known: Known = field(default_factory=Known)
-    under_way: dict[str, Wish] = field(default_factory=dict)  #: by client: what was sent and not answered
+    under_way: dict[str, str] = field(default_factory=dict)  #: by client: where a call is that has no answer
     pace_seconds: float = 0.0  #: mean pause between two operations of a client
     done: int = 0
     _released: bool = True
@@ -98,11 +98,7 @@ class Workload:
         request = f"{process}-{self._requests}-{random.getrandbits(48):012x}"
         key = post_id(request) if wanted.f == "upload" else wanted.key or None
         invoke = self.history.invoke(process, wanted.f, key=key, value=_asked(wanted), request=request)
-        self.under_way[process] = wanted
-        try:
-            return await self._attempts(invoke, wanted, request, random)
-        finally:
-            self.under_way.pop(process, None)
+        return await self._attempts(invoke, wanted, request, random)
 
     async def _attempts(
         self, invoke: Event, wanted: Wish, request: str, random: Random
@@ -115,7 +111,7 @@ class Workload:
             attempts += 1
             site = self._site
             try:
-                answer = await call(self.apis[site], wanted, request)
+                answer = await self._sent(invoke.process, site, wanted, request)
             except Unknown as error:
                 unknown, last = True, error
             except (NotServing, Unavailable) as error:
@@ -130,6 +126,13 @@ class Workload:
                 return None
             here = here + 1 if site == self._site else 0
             await self._rest(site, _pause(here, last, random))
+
+    async def _sent(self, process: str, site: str, wanted: Wish, request: str) -> Answer[object]:
+        self.under_way[process] = site
+        try:
+            return await call(self.apis[site], wanted, request)
+        finally:
+            self.under_way.pop(process, None)
 
     async def _rest(self, site: str, seconds: float) -> None:
         """Wait before the next attempt, or until the router names another site than the one that failed."""

@@ -13,6 +13,8 @@ from cutover.engine.parts import Parts
 from cutover.errors import Superseded
 from cutover.model.action import ACTIONS, Action, CloseSite, DeclareDrain, GiveUpDrain, ReleaseBrake
 from cutover.model.journal import Entry, Intent, Kind
+from cutover.model.observation import Fence, FenceState, SiteFacts
+from cutover.model.position import Position
 from cutover.model.stage import Direction, Stage
 from cutover.ports.database import Rows, SiteDatabase
 from cutover.ports.witness import Register
@@ -20,6 +22,7 @@ from cutover.protocol.moves import Move
 from cutover.protocol.preview import preview
 from cutover.protocol.replay import State, replay
 from drill.live.coordinator import EFFECTS, pointed
+from drill.live.field import UnderWay, in_flight, is_fed
 from drill.points import WHENS, Point, PointedJournal, all_points, victims_by_point
 from drill.sample_plan import sample_plan
 
@@ -301,3 +304,59 @@ async def test_preflight_is_a_point_before_anything_was_asked() -> None:
     parts = pointed(parts_over(Place()), harness, Point("preflight"))
     assert await parts.preflight() == []
     assert told.points == ["preflight"]
+
+
+def at(offset: int) -> Position:
+    return Position("east", 1, offset)
+
+
+OPEN, CLOSED = Fence(state=FenceState.OPEN), Fence(state=FenceState.CLOSED)
+FOLLOWER = SiteFacts(fence=CLOSED, end=Position("west", 1, 9), applied=at(5), following=True)
+CLOSING = UnderWay(action="close-site", action_at=frozenset({"source"}))
+
+
+@pytest.mark.parametrize(
+    ("victim", "seen", "hit"),
+    [
+        ("source", CLOSING, {"action": "close-site"}),
+        ("target", CLOSING, None),
+        ("worker", CLOSING, None),
+        ("coordinator", CLOSING, {"action": "close-site"}),
+        ("coordinator", UnderWay(calls={"source": 3}), None),
+        ("source", UnderWay(calls={"source": 3}), {"operations": 3}),
+        ("target", UnderWay(calls={"source": 3}), None),
+        ("target", UnderWay(fed=frozenset({"target"})), {"changes to": ["target"]}),
+        ("source", UnderWay(fed=frozenset({"target"})), {"changes to": ["target"]}),
+        ("worker", UnderWay(fed=frozenset({"target"})), {"changes to": ["target"]}),
+        ("worker", UnderWay(fed=frozenset({"source"})), None),
+        ("target", UnderWay(standing=True), None),
+    ],
+)
+def test_a_fault_hits_what_is_on_its_victim_or_on_a_link_of_it(
+    victim: str, seen: UnderWay, hit: dict[str, object] | None
+) -> None:
+    assert in_flight(victim, seen) == hit
+
+
+def test_a_coordinator_that_stands_at_a_point_is_in_a_call_of_its_own() -> None:
+    assert in_flight("coordinator", UnderWay(standing=True))
+    assert not in_flight("coordinator", UnderWay())
+
+
+@pytest.mark.parametrize(
+    ("follower", "leading", "end", "fed"),
+    [
+        (FOLLOWER, SiteFacts(fence=OPEN, end=at(6)), None, True),
+        (FOLLOWER, SiteFacts(fence=OPEN, end=at(5)), None, False),
+        (replace(FOLLOWER, tables_pending=1), SiteFacts(fence=OPEN, end=at(5)), None, True),
+        (replace(FOLLOWER, following=False), SiteFacts(fence=OPEN, end=at(6)), None, False),
+        (replace(FOLLOWER, applied=None), SiteFacts(fence=OPEN, end=at(6)), None, True),
+        (FOLLOWER, SiteFacts(fence=CLOSED, end=at(9)), None, False),
+        (FOLLOWER, SiteFacts(fence=CLOSED, end=at(9)), at(5), False),
+        (FOLLOWER, SiteFacts(fence=CLOSED, end=at(9)), at(6), True),
+    ],
+)
+def test_changes_are_on_their_way_while_the_follower_has_not_all_that_users_wrote(
+    follower: SiteFacts, leading: SiteFacts, end: Position | None, *, fed: bool
+) -> None:
+    assert is_fed(follower, leading, end) is fed
