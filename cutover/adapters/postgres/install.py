@@ -207,9 +207,17 @@ class Installation:
         await self._change_table(connection, planned.name, change)
 
     async def _drop_origin(self, connection: AsyncConnection) -> None:
+        """A worker that was just told to stop may still be in its last turn: wait for it, not for long."""
         query = SQL("select pg_replication_origin_drop(roname) from pg_replication_origin where roname = %s")
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type(errors.ObjectInUse),
+            stop=stop_after_delay(WAIT_SECONDS),
+            wait=wait_fixed(REST_SECONDS),
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
         try:
-            await connection.execute(query, [names.origin(self._database)])
+            await tries(connection.execute, query, [names.origin(self._database)])
         except errors.ObjectInUse as error:
             raise Refused(
                 f"site {self._site!r}: a worker still applies changes here ({error.diag.message_primary}). "
