@@ -1,62 +1,38 @@
 """`cutover-drill planted`: puts each known-bad variant in, and says which checker caught it."""
 
-import asyncio
 import json as json_text
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from drill.cli.options import JsonOption, SeedOption, tell
-from drill.drills import Drill
+from drill.cli.options import JsonOption, SeedOption
 from drill.planted import PLANTS
-from drill.report import DrillResult
+from drill.simulator.trial import Trial, trial
 from drill.verdict import Verdict
 
-SEEDS = 3
-"""Drills that a variant may take until its checker has caught it."""
 
+def planted(*, seed: SeedOption = 0, json: JsonOption = False) -> int:
+    """Put every variant into simulated migrations until the checker meant for it has caught it.
 
-def planted(
-    *,
-    seed: SeedOption = 1,
-    report: Annotated[Path, typer.Option("--report", help="Folder for the reports.")] = Path(
-        "reports/planted"
-    ),
-    json: JsonOption = False,
-) -> int:
-    """Run every variant until the checker meant for it has caught it; exit 10 when one survives."""
-    found = [asyncio.run(_caught(name, seed, report / name)) for name in PLANTS]
+    Exits 10 when one survives. Live: `cutover-drill run --plant NAME`.
+    """
+    trials = [_told(trial(plant, seed), json=json) for plant in PLANTS.values()]
     if json:
-        typer.echo(json_text.dumps({"planted": found}))
-    else:
-        for one in found:
-            typer.echo(f"{'caught  ' if one['caught'] else 'SURVIVED'} {one['name']} by {one['checker']}")
-    return 0 if all(one["caught"] for one in found) else Verdict.VIOLATED.exit_code
+        typer.echo(json_text.dumps({"planted": [_entry(one) for one in trials]}))
+    return 0 if all(one.caught for one in trials) else Verdict.VIOLATED.exit_code
 
 
-async def _caught(name: str, seed: int, folder: Path) -> dict[str, object]:
-    from drill.live.suite import Suite
+def _told(one: Trial, *, json: bool) -> Trial:
+    plant = one.plant
+    fate = f"caught by {plant.checker}" if one.caught else f"SURVIVED {plant.checker}"
+    typer.echo(f"{plant.name} ({plant.rule}): {fate}, {one.seeds} migration(s). {plant.about}", err=json)
+    return one
 
-    plant = PLANTS[name]
-    drills = [Drill(seed=seed + n, plant=name) for n in range(SEEDS)]
-    tried = 0
-    caught = False
-    for drill in drills:
-        tried += 1
-        suite = Suite(drills=[drill], folder=folder / str(drill.seed), tell=tell)
-        result = (await suite.run()).drills[0]
-        if _violated(result, plant.checker):
-            caught = True
-            break
+
+def _entry(one: Trial) -> dict[str, object]:
     return {
-        "name": name,
-        "rule": plant.rule,
-        "checker": plant.checker,
-        "caught": caught,
-        "seeds": tried,
+        "name": one.plant.name,
+        "rule": one.plant.rule,
+        "checker": one.plant.checker,
+        "caught": one.caught,
+        "seeds": one.seeds,
     }
-
-
-def _violated(result: DrillResult, checker: str) -> bool:
-    return any(one.checker == checker and one.verdict is Verdict.VIOLATED for one in result.findings)

@@ -26,6 +26,7 @@ CHUNK_OVER_STREAM = Plant(
     name="chunk-over-stream",
     rule="S5",
     checker="acknowledged",
+    of_copying=True,
     about="a chunk is written over rows that the stream has brought since the chunk was read",
     processes=frozenset({"worker", "coordinator"}),
     in_parts=_in_parts,

@@ -20,6 +20,7 @@ class Plant:
     rule: str  #: the safety rule that it breaks, S1-S13
     checker: str  #: the checker meant for it
     about: str  #: one sentence: what is wrong
+    of_copying: bool = False  #: a later write of the same row mends its harm, so few may follow the copy
     processes: frozenset[str]  #: of worker, agent, coordinator, platform: those that carry it
     in_parts: Callable[[Parts], Parts] = lambda parts: parts
     platform: type[Platform] = Platform  #: what a process of the kind `platform` makes of its ports

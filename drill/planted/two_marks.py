@@ -28,6 +28,7 @@ TWO_MARKS = Plant(
     name="two-marks",
     rule="S5",
     checker="acknowledged",
+    of_copying=True,
     about="a transaction in progress when a chunk was read is taken for seen by it",
     processes=frozenset({"worker", "coordinator"}),
     in_parts=_in_parts,

@@ -3,33 +3,18 @@
 import pytest
 
 from drill.planted import PLANTS
-from drill.simulator.rehearsal import BURST, Conditions, Rehearsal, rehearse
+from drill.simulator.rehearsal import BURST, rehearse
+from drill.simulator.trial import SEEDS_MAX, trial
 from drill.verdict import Verdict
-
-SEEDS = range(8)
-"""Migrations that a variant may take until it is caught."""
-OF_COPYING = ("two-marks", "chunk-over-stream")
-"""Variants whose harm a later write of the same row mends."""
-
-
-def _conditions(name: str) -> Conditions:
-    return BURST if name in OF_COPYING else Conditions()
-
-
-def _caught(rehearsal: Rehearsal, checker: str) -> bool:
-    return rehearsal.finding(checker).verdict is Verdict.VIOLATED
 
 
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_caught_by_its_checker(name: str) -> None:
-    plant, conditions = PLANTS[name], _conditions(name)
-    for seed in SEEDS:
-        if _caught(rehearse(seed, ending="soak", plant=plant, conditions=conditions), plant.checker):
-            return
-    pytest.fail(f"{name} was planted in {len(SEEDS)} migrations, and {plant.checker} saw nothing wrong")
+    found = trial(PLANTS[name])
+    assert found.caught, f"{name}: {found.plant.checker} saw nothing wrong in {found.seeds} migrations"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(SEEDS_MAX))
 def test_without_a_planted_bug_a_burst_does_no_harm(seed: int) -> None:
     ended = rehearse(seed, ending="soak", conditions=BURST)
     assert ended.verdict is Verdict.HELD, ended.explained()
