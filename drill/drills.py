@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drill.nemesis import FAULTS, SITES
-from drill.points import RANDOM, Point, all_points, stage_points
+from drill.points import RANDOM, Point, stage_points, victims_by_point
 from drill.sample_plan import sample_plan
 
-ENDINGS = ("soak", "roll-back", "complete")
+EARLY = "roll-back-from:"
+"""How an ending is called in which the operator rolls back as soon as a stage has begun."""
+ENDINGS = (
+    "soak",
+    "roll-back",
+    "complete",
+    *(f"{EARLY}{stage}" for stage in ("backfill", "catch-up", "verify")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +27,16 @@ class Drill:
     point: str | None = None  #: a crash point, or `random`
     plant: str | None = None
     ending: str = "soak"  #: what the operator asks for when the target serves
+
+    @property
+    def early(self) -> str | None:
+        """The stage, in snake_case, at whose beginning the operator rolls back; None: later or never."""
+        return self.ending.removeprefix(EARLY).replace("-", "_") if self.ending.startswith(EARLY) else None
+
+    @property
+    def strikes_at_the_end(self) -> bool:
+        """Whether its point comes only after the operator has asked for the ending."""
+        return self.point not in (None, RANDOM) and Point.parse(str(self.point)).ending is not None
 
     @property
     def name(self) -> str:
@@ -55,21 +72,29 @@ def smoke(seed: int) -> list[Drill]:
         Drill(seed=seed + 93, fault="pause", victim="worker", point="drain"),
         Drill(seed=seed + 94, fault="cut-then-kill", victim="source", point="verify"),
         Drill(seed=seed + 95, fault="kill", victim="target", point="soak", ending="roll-back"),
+        drill_at("back/drain/close-site:after", seed=seed + 96, fault="kill", victim="source"),
+        drill_at("rolled-back", seed=seed + 97, fault="kill", victim="target"),
     ]
     return [Drill(seed=seed, ending="complete"), *kills, *others]
 
 
 def full(seed: int) -> list[Drill]:
-    """Every point x every fault x every victim, forward."""
+    """The smoke drills, and every point x every fault x every victim on whom something goes on there."""
     drills = smoke(seed)
-    points = [point for point in all_points(sample_plan()) if _forward(point)]
-    for fault in FAULTS.values():
-        for victim in fault.victims:
-            for point in points:
-                drills.append(
-                    Drill(seed=seed + len(drills), fault=fault.name, victim=victim, point=str(point))
-                )
+    for point, victims in victims_by_point(sample_plan()).items():
+        for fault in FAULTS.values():
+            for victim in fault.victims:
+                if victim in victims:
+                    drills.append(
+                        drill_at(str(point), seed=seed + len(drills), fault=fault.name, victim=victim)
+                    )
     return drills
+
+
+def drill_at(point: str, *, seed: int, fault: str, victim: str) -> Drill:
+    """A drill with the ending that its point needs."""
+    ending = Point.parse(point).ending or "soak"
+    return Drill(seed=seed, fault=fault, victim=victim, point=point, ending=ending)
 
 
 def random_kills(seed: int, count: int) -> list[Drill]:
@@ -78,10 +103,6 @@ def random_kills(seed: int, count: int) -> list[Drill]:
 
 
 SUITES = {"smoke": smoke, "full": full}
-
-
-def _forward(point: Point) -> bool:
-    return point.stage not in ("rolled-back", "preflight")
 
 
 def listed(drills: Sequence[Drill]) -> list[str]:

@@ -44,6 +44,7 @@ RANDOM_SECONDS = 3.5
 STRIKE_SECONDS = 2.0
 """How long a migration that is at its goal waits for a fault that has not come: then its point was missed."""
 LOOK_SECONDS = 0.05
+INTENTS = {"roll-back": Intent.ROLL_BACK, "complete": Intent.COMPLETE}
 
 Tell = Callable[[str], None]
 
@@ -61,6 +62,7 @@ class LiveDrill:
     prepare: Callable[[Workload], Awaitable[None]] | None = None
     content: Mapping[str, ContentFile] = field(default_factory=dict)  #: by post id; `prepare` may fill it
     goal_seconds: float = GOAL_SECONDS
+    _asked: "asyncio.Task[object] | None" = None  #: the operator's early roll back
     _healing: "asyncio.Task[None] | None" = None
     _struck: asyncio.Event = field(default_factory=asyncio.Event)
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,7 +100,7 @@ class LiveDrill:
         watch = Watch(self.plan, workload, reached)
         line = Line(
             self.stack.folder.path / "harness.sock",
-            lambda entry: self._record(history, watch, entry),
+            lambda entry: self._record(history, watch, reached, entry),
             lambda point: self._strike(history, field_, watch, point),
         )
         field_ = self._field(line.path)
@@ -117,7 +119,7 @@ class LiveDrill:
             finally:
                 clients.cancel()
                 await asyncio.gather(clients, return_exceptions=True)
-            await self._ending(reached)
+            await self._settle(reached)
             return await self._evidence(reached)
 
     def _workload(self, history: HistoryWriter, reached: Access) -> Workload:
@@ -134,35 +136,65 @@ class LiveDrill:
         settings: dict[str, object] = {"harness": str(socket), "plant": self.drill.plant}
         return LiveField(self.stack, self.plan, settings, COORDINATOR_ENTRY)
 
-    def _record(self, history: HistoryWriter, watch: Watch, entry: Entry) -> None:
+    def _record(self, history: HistoryWriter, watch: Watch, reached: Access, entry: Entry) -> None:
         if not watch.take_in(entry) or entry["kind"] != "move":
             return
         actions = [one["action"] for one in entry["actions"]]
         history.move(stage=entry["stage"], direction=entry["direction"], actions=actions, entry=entry["n"])
         if entry["stage"] == "drain" and entry["facts"].get("lag_seconds") is not None:
             self._lag = max(self._lag or 0.0, float(entry["facts"]["lag_seconds"]))
+        if entry["stage"] == self.drill.early and self._asked is None:
+            self._asked = asyncio.ensure_future(ask(reached.parts, Intent.ROLL_BACK))
         self.tell(entry["stage"])
 
     async def _until_goal(
         self, history: HistoryWriter, field_: LiveField, watch: Watch, reached: Access
     ) -> None:
-        """Until the target serves and its way back was compared, and every fault is healed."""
+        """Until the ending that the operator asks for, and every fault is healed. Clients go on meanwhile."""
         surprise = asyncio.ensure_future(self._surprise(history, field_, watch))
-        ending = asyncio.ensure_future(self._watch_coordinator())
+        watching = asyncio.ensure_future(self._watch_coordinator())
         try:
-            async with asyncio.timeout(self.goal_seconds):
-                await self._reach(reached, _at_soak)
-                if self.drill.fault and self.drill.point == RANDOM:
-                    await surprise
-                if await self._was_struck():
-                    await self._healed.wait()
-                    await self._reach(reached, _at_soak)
+            if self.drill.early is None:
+                async with asyncio.timeout(self.goal_seconds):
+                    await self._reach_after_faults(
+                        reached, _at_soak, surprise, strikes=not self.drill.strikes_at_the_end
+                    )
+            if self.drill.ending != "soak":
+                async with asyncio.timeout(self.goal_seconds):
+                    await self._end(reached, surprise)
         except TimeoutError:
             await self._stuck(reached)
         finally:
             surprise.cancel()
-            ending.cancel()
-            await asyncio.gather(surprise, ending, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(surprise, watching, return_exceptions=True)
+
+    async def _end(self, reached: Access, surprise: "asyncio.Task[None]") -> None:
+        """Ask for what comes after soak; an early roll back was asked for when its stage began."""
+        if self.drill.early is None:
+            await ask(reached.parts, INTENTS[self.drill.ending])
+        strikes = self.drill.strikes_at_the_end or self.drill.early is not None
+        goal = _is_complete if self.drill.ending == "complete" else _is_rolled_back
+        await self._reach_after_faults(reached, goal, surprise, strikes=strikes)
+        if self._asked is not None:
+            await self._asked
+
+    async def _reach_after_faults(
+        self,
+        reached: Access,
+        there: Callable[[State], bool],
+        surprise: "asyncio.Task[None]",
+        *,
+        strikes: bool,
+    ) -> None:
+        """Get there, and there again once the fault that was to strike on the way is healed."""
+        await self._reach(reached, there)
+        if strikes and self.drill.fault:
+            if self.drill.point == RANDOM:
+                await surprise
+            if await self._was_struck():
+                await self._healed.wait()
+                await self._reach(reached, there)
 
     async def _watch_coordinator(self) -> None:
         """One that ends by itself has crashed, or was refused: nothing more will come of this drill."""
@@ -194,8 +226,6 @@ class LiveDrill:
 
     async def _was_struck(self) -> bool:
         """Whether the fault has begun; at its goal the migration may just be standing at its point."""
-        if self.drill.fault is None:
-            return False
         with suppress(TimeoutError):
             async with asyncio.timeout(STRIKE_SECONDS):
                 await self._struck.wait()
@@ -236,24 +266,10 @@ class LiveDrill:
 
     # -- the end ------------------------------------------------------------------------------
 
-    async def _ending(self, reached: Access) -> None:
-        """What the operator asks for, then wait until the other site has everything."""
-        try:
-            async with asyncio.timeout(self.goal_seconds):
-                if self.drill.ending == "roll-back":
-                    await ask(reached.parts, Intent.ROLL_BACK)
-                    await self._reach(reached, lambda state: state.stage is Stage.ROLLED_BACK)
-                elif self.drill.ending == "complete":
-                    await self._settle(reached)
-                    await ask(reached.parts, Intent.COMPLETE)
-                    await self._reach(reached, lambda state: state.stage is Stage.COMPLETE)
-                else:
-                    await self._settle(reached)
-        except TimeoutError:
-            await self._stuck(reached)
-
     async def _settle(self, reached: Access) -> None:
-        """Convergence is judged by the checkers; this only gives it its time."""
+        """Convergence is judged by the checkers; this gives it its time, while one site feeds the other."""
+        if self.drill.ending != "soak":
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
                 end = None
@@ -302,3 +318,11 @@ class LiveDrill:
 
 def _at_soak(state: State) -> bool:
     return state.stage is Stage.SOAK and not state.pending and bool(state.clean)
+
+
+def _is_complete(state: State) -> bool:
+    return state.stage is Stage.COMPLETE and not state.pending
+
+
+def _is_rolled_back(state: State) -> bool:
+    return state.stage is Stage.ROLLED_BACK and not state.pending

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import typer
 
 from cutover.engine.journalling import done_entry, move_entry
 from cutover.engine.parts import Parts
@@ -21,9 +22,11 @@ from cutover.ports.witness import Register
 from cutover.protocol.moves import Move
 from cutover.protocol.preview import preview
 from cutover.protocol.replay import State, replay
+from drill.cli.run_one import run
+from drill.drills import Drill, full, smoke
 from drill.live.coordinator import EFFECTS, pointed
 from drill.live.field import UnderWay, in_flight, is_fed
-from drill.points import WHENS, Point, PointedJournal, all_points, victims_by_point
+from drill.points import RANDOM, WHENS, Point, PointedJournal, all_points, victims_by_point
 from drill.sample_plan import sample_plan
 
 PLAN = sample_plan()
@@ -360,3 +363,45 @@ def test_changes_are_on_their_way_while_the_follower_has_not_all_that_users_wrot
     follower: SiteFacts, leading: SiteFacts, end: Position | None, *, fed: bool
 ) -> None:
     assert is_fed(follower, leading, end) is fed
+
+
+@pytest.mark.parametrize(
+    ("at", "ending", "teaches"),
+    [
+        ("back/drain", "complete", "never comes by back/drain: .* --ending roll-back"),
+        ("complete", "soak", "never comes by complete: .* --ending complete"),
+        ("rolled-back", "roll-back", "never comes by rolled-back: .* --ending roll-back-from:verify"),
+        ("drain", "soon", "no ending is called 'soon'; there are soak, roll-back, complete, roll-back-from:"),
+        ("drian", None, "no stage is called 'drian'"),
+    ],
+)
+def test_a_point_and_an_ending_that_do_not_meet_are_refused(
+    at: str, ending: str | None, teaches: str
+) -> None:
+    with pytest.raises(typer.BadParameter, match=teaches):
+        run(fault="kill", victim="source", at=at, ending=ending)
+
+
+def test_the_full_suite_strikes_at_every_point_somebody_who_is_busy_there() -> None:
+    drills = full(1)
+    assert {one.point for one in drills} >= {str(point) for point in POINTS}
+    for one in drills[len(smoke(1)) :]:
+        point = Point.parse(str(one.point))
+        assert one.victim in victims_by_point(PLAN)[point]
+        assert one.ending == (point.ending or "soak")
+
+
+def test_the_smoke_suite_kills_either_site_at_each_stage_and_goes_back_twice() -> None:
+    drills = smoke(1)
+    for stage in ("backfill", "catch-up", "verify", "drain", "cut-over", "soak"):
+        assert {"source", "target"} <= {one.victim for one in drills if one.point == stage}
+    assert {one.ending for one in drills} >= {"complete", "roll-back", "roll-back-from:verify"}
+
+
+def test_a_fault_at_the_end_is_not_waited_for_before_the_end_was_asked_for() -> None:
+    kill = Drill(seed=1, fault="kill", victim="source")
+    assert replace(kill, point="back/drain").strikes_at_the_end
+    assert not replace(kill, point="drain", ending="roll-back").strikes_at_the_end
+    assert not replace(kill, point=RANDOM, ending="roll-back").strikes_at_the_end
+    assert replace(kill, ending="roll-back-from:catch-up").early == "catch_up"
+    assert replace(kill, ending="roll-back").early is None
