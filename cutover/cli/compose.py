@@ -1,7 +1,7 @@
 """Fills `Parts` with real adapters: the one place where they are picked."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from cutover.adapters.postgres.site import PostgresSite
 from cutover.adapters.postgres.survey import survey
 from cutover.adapters.s3.address import S3Address
 from cutover.adapters.s3.objects import S3Objects
-from cutover.adapters.s3.witness import S3Journal, S3Register
+from cutover.adapters.s3.witness import WITNESS, S3Journal, S3Register
 from cutover.cli.selection import read_credentials
 from cutover.engine.parts import Parts
 from cutover.errors import BadInput
@@ -87,7 +87,9 @@ def _parts(plan: Plan, outputs: Outputs, closing: AsyncExitStack) -> Parts:
         journal=kept(S3Journal(witness, prefix), S3Journal.close),
         clock=SystemClock(),
         random=random.SystemRandom(),
-        preflight=_preflight(plan, places, stores),
+        preflight=_preflight(
+            plan, places, [*stores.values(), kept(_witness_store(witness), S3Objects.close)]
+        ),
     )
 
 
@@ -117,15 +119,20 @@ def _store(one: Place) -> S3Objects:
     return S3Objects(S3Address.of(one.outputs.s3, one.credentials.s3), one.name)
 
 
+def _witness_store(witness: S3Address) -> S3Objects:
+    """The bucket of register and journal, which rest on conditional writes more than any other."""
+    return S3Objects(witness, WITNESS)
+
+
 def _preflight(
-    plan: Plan, places: Sequence[Place], stores: Mapping[str, ObjectStore]
+    plan: Plan, places: Sequence[Place], stores: Sequence[ObjectStore]
 ) -> Callable[[], Awaitable[list[str]]]:
-    """Everything that must be mended first, at both databases and both stores; nothing is changed."""
+    """Everything that must be mended first, at both databases and all stores; nothing is changed."""
 
     async def look() -> list[str]:
         source, target = [await survey(one.address(ADMIN), plan=plan, site=one.name) for one in places]
         found = list(problems(plan, source, target))
-        for store in stores.values():
+        for store in stores:
             found += [f"store of {store.site!r}: {problem}" for problem in await store.prove_conditions()]
         return found
 

@@ -12,7 +12,7 @@ from cutover.cli.selection import Selection, select
 from cutover.engine.coordinator import Coordinator, Progress
 from cutover.engine.journalling import ask, state_of
 from cutover.engine.parts import Parts
-from cutover.errors import BadInput
+from cutover.errors import BadInput, NotReady
 from cutover.model.action import action_to_json
 from cutover.model.journal import Intent
 from cutover.model.stage import Stage
@@ -40,6 +40,11 @@ class Migration:
                 f"Nothing was changed. Begin it with `cutover run {self.selection.path}`."
             )
         return state
+
+    async def check_if_new(self) -> None:
+        """Raise NotReady while nothing is written yet: what was begun keeps the plan it was begun with."""
+        if await state_of(self.parts) is None and (found := await self.parts.preflight()):
+            raise NotReady(found)
 
     async def moves(self, wanted: Intent | None = None) -> list[Move]:
         """What `run` would do from here, or would do once this was asked for. Changes nothing."""

@@ -83,6 +83,7 @@ async def _run(plan: Path, stack: str | None, until: Stage | None, *, detach: bo
     from cutover.engine.journalling import begin
 
     async with chosen(plan, stack) as migration:
+        await migration.check_if_new()
         remember(migration.selection)
         if not detach:
             return await migration.drive(until)
