@@ -1,9 +1,9 @@
 """Fills `Parts` with real adapters: the one place where they are picked."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,6 @@ from cutover.errors import BadInput
 from cutover.model.outputs import Credentials, Outputs, SiteOutputs
 from cutover.model.plan import Plan
 from cutover.ports.database import ChangeLog
-from cutover.ports.objects import ObjectStore
 from cutover.protocol.preflight import problems
 
 ADMIN = "cutover_admin"
@@ -87,9 +86,7 @@ def _parts(plan: Plan, outputs: Outputs, closing: AsyncExitStack) -> Parts:
         journal=kept(S3Journal(witness, prefix), S3Journal.close),
         clock=SystemClock(),
         random=random.SystemRandom(),
-        preflight=_preflight(
-            plan, places, [*stores.values(), kept(_witness_store(witness), S3Objects.close)]
-        ),
+        preflight=_preflight(plan, places, witness),
     )
 
 
@@ -119,21 +116,32 @@ def _store(one: Place) -> S3Objects:
     return S3Objects(S3Address.of(one.outputs.s3, one.credentials.s3), one.name)
 
 
-def _witness_store(witness: S3Address) -> S3Objects:
-    """The bucket of register and journal, which rest on conditional writes more than any other."""
-    return S3Objects(witness, WITNESS)
-
-
-def _preflight(
-    plan: Plan, places: Sequence[Place], stores: Sequence[ObjectStore]
-) -> Callable[[], Awaitable[list[str]]]:
-    """Everything that must be mended first, at both databases and all stores; nothing is changed."""
+def _preflight(plan: Plan, places: Sequence[Place], witness: S3Address) -> Callable[[], Awaitable[list[str]]]:
+    """Everything that must be mended first, at both databases and in every bucket; nothing is changed."""
 
     async def look() -> list[str]:
         source, target = [await survey(one.address(ADMIN), plan=plan, site=one.name) for one in places]
         found = list(problems(plan, source, target))
-        for store in stores:
-            found += [f"store of {store.site!r}: {problem}" for problem in await store.prove_conditions()]
+        for name, bucket in _buckets(plan, places, witness):
+            found += [f"store of {name!r}: {problem}" for problem in await _proven(name, bucket)]
         return found
 
     return look
+
+
+def _buckets(plan: Plan, places: Sequence[Place], witness: S3Address) -> Iterator[tuple[str, S3Address]]:
+    """Both sites' own buckets and those that the plan names, and that of register and journal."""
+    named = sorted({item.bucket for table in plan.tables for item in table.objects if item.bucket})
+    for one in places:
+        own = S3Address.of(one.outputs.s3, one.credentials.s3)
+        for bucket in dict.fromkeys([own.bucket, *named]):
+            yield one.name, replace(own, bucket=bucket)
+    yield WITNESS, witness
+
+
+async def _proven(name: str, bucket: S3Address) -> list[str]:
+    store = S3Objects(bucket, name)
+    try:
+        return await store.prove_conditions()
+    finally:
+        await store.close()

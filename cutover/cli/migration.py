@@ -11,8 +11,9 @@ from cutover.cli.answer import Answer, Outcome
 from cutover.cli.selection import Selection, select
 from cutover.engine.coordinator import Coordinator, Progress
 from cutover.engine.journalling import ask, state_of
+from cutover.engine.observe import look_at_both
 from cutover.engine.parts import Parts
-from cutover.errors import BadInput, NotReady
+from cutover.errors import BadInput, NotReady, Refused
 from cutover.model.action import action_to_json
 from cutover.model.journal import Intent
 from cutover.model.stage import Stage
@@ -56,8 +57,25 @@ class Migration:
 
     async def drive(self, until: Stage | None = None) -> Answer:
         """Be the coordinator until the goal is reached, with progress on standard error."""
+        await self._check_memory()
         stage = await Coordinator(self.parts, report=Teller().tell).run(until=until)
         return self.reached(stage)
+
+    async def _check_memory(self) -> None:
+        """Nobody goes on from a journal that has lost its tail (S11).
+
+        The sites are looked at first, so that the journal can only be newer than they are.
+        """
+        seen = await look_at_both(self.parts)
+        state = await state_of(self.parts)
+        for site, facts in seen.items():
+            if state is not None and facts is not None and facts.fence.guard.entry >= state.next_n:
+                raise Refused(
+                    f"site {site!r} has carried out entry {facts.fence.guard.entry} of a journal, yet the one "
+                    f"at the witness has {state.next_n} entries: the witness has lost its memory, the outputs "
+                    f"name another one, or an earlier migration was never taken out of this site. "
+                    f"Nothing was changed. Restore the witness, or run `cutover uninstall` with its plan."
+                )
 
     def reached(self, stage: Stage) -> Answer:
         """What is said once a stage was reached."""
