@@ -1,8 +1,6 @@
 """A shop of the user's own, moved with the real `cutover` commands, each a process of its own.
 
-Its tables are none that the engine has seen: quoted names, composite keys, types of its
-own, objects that no column has a digest of. What a test knows of it is read with plain
-SQL and plain S3, not through the engine.
+What a test knows of it is read with plain SQL and plain S3, not through the engine.
 """
 
 import asyncio
@@ -26,108 +24,10 @@ from cutover.model.outputs import Credentials, Outputs, S3Credentials
 from cutover.model.outputs import ObjectStore as Bucket
 from infra.embedded.services import Services
 from infra.embedded.stack import EmbeddedStack
+from resilience_tests.live.shop import CATALOG, PICTURES, PLAN, ROWS, SCHEMA, TABLES
 
 CUTOVER = str(Path(sys.executable).parent / "cutover")
-DEADLINE = 30.0  #: seconds; only a failure waits this long
-
-SCHEMA = """
-CREATE SCHEMA "Shop";
-CREATE TYPE "Shop".state AS ENUM ('new', 'paid', 'sent');
-CREATE DOMAIN "Shop".amount AS numeric(14, 3) CHECK (VALUE >= 0);
-
-CREATE TABLE "Shop"."Customers" (
-    "Id" uuid PRIMARY KEY,
-    "E-Mail" text NOT NULL UNIQUE,
-    born date,
-    tags text[] NOT NULL DEFAULT '{}',
-    profile jsonb,
-    photo bytea
-);
-CREATE TABLE "Shop"."Orders" (
-    "No" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    customer uuid NOT NULL REFERENCES "Shop"."Customers",
-    state "Shop".state NOT NULL DEFAULT 'new',
-    placed timestamptz NOT NULL DEFAULT clock_timestamp(),
-    changes integer NOT NULL DEFAULT 0
-);
-CREATE TABLE "Shop"."Order Items" (
-    "Line" integer NOT NULL,
-    "Order No" bigint NOT NULL REFERENCES "Shop"."Orders" ON DELETE CASCADE,
-    sku text NOT NULL,
-    price "Shop".amount NOT NULL,
-    pieces integer NOT NULL,
-    total numeric GENERATED ALWAYS AS (price * pieces) STORED,
-    PRIMARY KEY ("Order No", "Line")
-);
-CREATE TABLE visits (page text PRIMARY KEY, hits bigint NOT NULL, "last hit" timestamptz);
-CREATE TABLE pictures (id bigserial PRIMARY KEY, title text NOT NULL, "bucket key" text);
-
-CREATE FUNCTION count_changes() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN NEW.changes := OLD.changes + 1; RETURN NEW; END';
-CREATE TRIGGER count_changes BEFORE UPDATE ON "Shop"."Orders"
-    FOR EACH ROW EXECUTE FUNCTION count_changes();
-"""
-
-ROWS = """
-INSERT INTO "Shop"."Customers" SELECT md5('c' || n)::uuid, 'c' || n || '@example.org', DATE '1970-01-01' + n,
-    ARRAY['a', 'b ' || n, NULL], jsonb_build_object('n', n, 'ü', '"quoted" \\ \t'), sha256(n::text::bytea)
-    FROM generate_series(1, 500) AS n;
-INSERT INTO "Shop"."Orders" (customer, state) SELECT md5('c' || n)::uuid, 'paid'
-    FROM generate_series(1, 500) AS n;
-INSERT INTO "Shop"."Order Items" ("Order No", "Line", sku, price, pieces)
-    SELECT n, line, 'sku''' || line, n * 1.125, line
-    FROM generate_series(1, 500) AS n, generate_series(1, 4) AS line;
-INSERT INTO visits SELECT 'page ' || n, n, NULL FROM generate_series(0, 19) AS n;
-"""
-
-PLAN = """\
-schema: 1
-name: shop
-stack: {stack}
-source: east
-target: west
-gates: {gates}
-lease: {{seconds: 2.0, margin: 0.5}}
-deletes: {deletes}
-tables:
-  - {{name: Shop.Customers, key: [Id], merge: record}}
-  - {{name: Shop.Orders, key: ["No"], merge: record}}
-  - {{name: Shop.Order Items, key: [Order No, Line], merge: append}}
-  - {{name: visits, key: [page], merge: counter, counters: [hits]}}
-  - name: pictures
-    key: [id]
-    merge: record
-    objects: [{{key: bucket key}}]
-"""
-
-TABLES = {
-    '"Shop"."Customers"': '"Id"',
-    '"Shop"."Orders"': '"No"',
-    '"Shop"."Order Items"': '"Order No", "Line"',
-    "visits": "page",
-    "pictures": "id",
-}
-
-PICTURES = {f"pictures/{n:02} ü&.jpg": bytes([n]) * (n * 700) for n in range(24)}
-
-CATALOG = """
-SELECT 'schema', nspname::text, '' FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'
-UNION ALL SELECT 'relation', concat(relnamespace::regnamespace, '.', relname), concat(relkind, relreplident)
-    FROM pg_class WHERE relnamespace::regnamespace::text NOT IN ('pg_catalog', 'pg_toast')
-UNION ALL SELECT 'identity index', indexrelid::regclass::text, '' FROM pg_index WHERE indisreplident
-UNION ALL SELECT 'trigger', concat(tgrelid::regclass, ' ', tgname), tgenabled::text
-    FROM pg_trigger WHERE NOT tgisinternal
-UNION ALL SELECT 'function', oid::regprocedure::text, '' FROM pg_proc WHERE oid >= 16384
-UNION ALL SELECT 'type', oid::regtype::text, '' FROM pg_type
-    WHERE oid >= 16384 AND typrelid = 0 AND typelem = 0
-UNION ALL SELECT 'publication', pubname::text, '' FROM pg_publication
-UNION ALL SELECT 'slot', slot_name::text, '' FROM pg_replication_slots
-UNION ALL SELECT 'origin', roname, '' FROM pg_replication_origin
-UNION ALL SELECT 'event trigger', evtname::text, '' FROM pg_event_trigger
-UNION ALL SELECT 'setting', concat(setdatabase, ' ', setrole), setconfig::text FROM pg_db_role_setting
-UNION ALL SELECT 'prepared', gid, '' FROM pg_prepared_xacts
-"""
-"""What a migration could leave behind in a database, or in its server."""
+DEADLINE = 60.0  #: seconds; only a failure waits this long
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,108 +350,6 @@ def s3_client(bucket: Bucket, keys: S3Credentials) -> Any:
         aws_secret_access_key=keys.secret_key.reveal(),
         config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
     )
-
-
-@dataclass
-class Customer:
-    """Orders without pause, at whichever site takes the order, and keeps what was acknowledged."""
-
-    shop: Shop
-    site: str = "east"
-    orders: set[int] = field(default_factory=set)  #: acknowledged, and not cancelled
-    pictures: set[str] = field(default_factory=set)
-    hits: int = 0
-    turned_away: int = 0
-    _at: dict[str, int] = field(default_factory=dict)
-    _stop: asyncio.Event = field(default_factory=asyncio.Event)
-    _moved: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def run(self) -> None:
-        async with await self.shop.connect("east") as east, await self.shop.connect("west") as west:
-            connections = {"east": east, "west": west}
-            number = 0
-            while not self._stop.is_set():
-                number += 1
-                try:
-                    await self._order(connections[self.site], number)
-                except psycopg.errors.ReadOnlySqlTransaction:
-                    self.turned_away += 1
-                    self.site = "west" if self.site == "east" else "east"
-                async with self._moved:
-                    self._moved.notify_all()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), 0.004)
-
-    async def _order(self, connection: psycopg.AsyncConnection, number: int) -> None:
-        cancelled = next(iter(self.orders), None) if number % 9 == 0 else None
-        key = f"more/{self.site} {number}.jpg" if number % 11 == 0 else None
-        if key is not None:
-            await self.shop.put(self.site, key, key.encode() * 50)
-        async with connection.transaction():
-            await connection.execute(
-                "UPDATE visits SET hits = hits + 1, \"last hit\" = now() WHERE page = 'page 1'"
-            )
-            order = await self._insert(connection, number)
-            if cancelled is not None:
-                await connection.execute(
-                    "SELECT set_config('cutover.request_id', %s, true)", [f"cancel {cancelled}"]
-                )
-                await connection.execute('DELETE FROM "Shop"."Orders" WHERE "No" = %s', [cancelled])
-            if key is not None:
-                await connection.execute(
-                    'INSERT INTO pictures (title, "bucket key") VALUES (%s, %s)', [key, key]
-                )
-        self.orders.add(order)
-        self.orders.discard(cancelled or 0)
-        self.pictures |= {key} if key is not None else set()
-        self.hits += 1
-        self._at[self.site] = self._at.get(self.site, 0) + 1
-
-    async def _insert(self, connection: psycopg.AsyncConnection, number: int) -> int:
-        placed = await connection.execute(
-            'INSERT INTO "Shop"."Orders" (customer) VALUES (md5(\'c\' || %s)::uuid) RETURNING "No"',
-            [number % 500 + 1],
-        )
-        row = await placed.fetchone()
-        assert row is not None
-        for line in (1, 2):
-            await connection.execute(
-                'INSERT INTO "Shop"."Order Items" ("Order No", "Line", sku, price, pieces) '
-                "VALUES (%s, %s, %s, 9.99, 2)",
-                [row[0], line, f"line {line}"],
-            )
-        await connection.execute('UPDATE "Shop"."Orders" SET state = \'paid\' WHERE "No" = %s', [row[0]])
-        return int(row[0])
-
-    async def has_ordered(self, at: str, *, more: int = 20) -> None:
-        """Return once so many more orders were acknowledged by a site."""
-        goal = self._at.get(at, 0) + more
-        async with asyncio.timeout(DEADLINE), self._moved:
-            await self._moved.wait_for(lambda: self._at.get(at, 0) >= goal)
-
-    async def missing(self, site: str) -> list[str]:
-        """What was acknowledged and is not at this site."""
-        there = {no for (no,) in await self.shop.ask(site, 'SELECT "No" FROM "Shop"."Orders"')}
-        keys = {key for (key,) in await self.shop.ask(site, 'SELECT "bucket key" FROM pictures')}
-        [(hits,)] = await self.shop.ask(site, "SELECT hits - 1 FROM visits WHERE page = 'page 1'")
-        lost = [f"order {no}" for no in sorted(self.orders - there)]
-        lost += [
-            f"picture {key}" for key in sorted(self.pictures - (keys & set(await self.shop.objects(site))))
-        ]
-        return lost + ([f"{self.hits - hits} hits"] if hits != self.hits else [])
-
-
-@asynccontextmanager
-async def shopping(shop: Shop) -> AsyncIterator[Customer]:
-    """A customer who orders while inside."""
-    customer = Customer(shop)
-    work = asyncio.ensure_future(customer.run())
-    try:
-        await customer.has_ordered("east")
-        yield customer
-    finally:
-        customer._stop.set()
-        await work
 
 
 @asynccontextmanager

@@ -7,7 +7,9 @@ import pytest
 import pytest_asyncio
 
 from infra.embedded.stack import EmbeddedStack
-from resilience_tests.live.commands import PICTURES, Shop, as_told, opened_shop, shop_stack, shopping
+from resilience_tests.live.commands import Shop, as_told, opened_shop, shop_stack
+from resilience_tests.live.customer import shopping
+from resilience_tests.live.shop import PICTURES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
