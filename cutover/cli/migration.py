@@ -71,9 +71,9 @@ class Migration:
         for site, facts in seen.items():
             if state is not None and facts is not None and facts.fence.guard.entry >= state.next_n:
                 raise Refused(
-                    f"site {site!r} has carried out entry {facts.fence.guard.entry} of a journal, yet the one "
-                    f"at the witness has {state.next_n} entries: the witness has lost its memory, the outputs "
-                    f"name another one, or an earlier migration was never taken out of this site. "
+                    f"site {site!r} has carried out entry {facts.fence.guard.entry} of a journal, yet the "
+                    f"one at the witness has {state.next_n} entries: the witness has lost its memory, the "
+                    f"outputs name another one, or an earlier migration was never taken out of this site. "
                     f"Nothing was changed. Restore the witness, or run `cutover uninstall` with its plan."
                 )
 
