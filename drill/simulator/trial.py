@@ -6,8 +6,12 @@ from drill.planted.plant import Plant
 from drill.simulator.rehearsal import BURST, Conditions, rehearse
 from drill.verdict import Verdict
 
-SEEDS_MAX = 8
-"""Migrations that a variant may take until the checker meant for it has caught it."""
+SEEDS_MAX = 30
+"""Migrations that a variant may take until the checker meant for it has caught it.
+
+Races need the right moment: those of copying took up to three when this was
+written, and a change of the engine shifts every moment.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import pytest
 
 from drill.planted import PLANTS
 from drill.simulator.rehearsal import BURST, rehearse
-from drill.simulator.trial import SEEDS_MAX, trial
+from drill.simulator.trial import trial
 from drill.verdict import Verdict
 
 
@@ -14,7 +14,7 @@ def test_a_planted_bug_is_caught_by_its_checker(name: str) -> None:
     assert found.caught, f"{name}: {found.plant.checker} saw nothing wrong in {found.seeds} migrations"
 
 
-@pytest.mark.parametrize("seed", range(SEEDS_MAX))
+@pytest.mark.parametrize("seed", range(8))
 def test_without_a_planted_bug_a_burst_does_no_harm(seed: int) -> None:
     ended = rehearse(seed, ending="soak", conditions=BURST)
     assert ended.verdict is Verdict.HELD, ended.explained()
