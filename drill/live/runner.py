@@ -119,8 +119,19 @@ class LiveDrill:
             finally:
                 clients.cancel()
                 await asyncio.gather(clients, return_exceptions=True)
-            await self._settle(reached)
-            return await self._evidence(reached)
+            return await self._judged_at_rest(reached)
+
+    async def _judged_at_rest(self, reached: Access) -> Evidence:
+        """Read both sites when nobody writes: a platform works its queue also when no client is there.
+
+        Without that the two sites are read at two moments, and a difference says nothing.
+        """
+        platforms = [f"{site}/platform" for site in (self.plan.source, self.plan.target)]
+        await asyncio.gather(*(self.stack.stop(platform) for platform in platforms))
+        await self._settle(reached)
+        evidence = await self._evidence(reached)
+        await asyncio.gather(*(self.stack.start(platform) for platform in platforms))
+        return evidence
 
     def _workload(self, history: HistoryWriter, reached: Access) -> Workload:
         return Workload(

@@ -30,6 +30,8 @@ from infra.embedded.state import StateFolder, is_locked, server_user, take_lock
 from infra.topology import OPERATOR, WITNESS, two_sites
 
 RELAYS = "links/relays"
+LINKS_SECONDS = 10.0
+"""Longest that the relays may take to answer at the beginning of a run."""
 NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
 """Names become parts of socket paths, which are short, and of keys at the witness."""
 
@@ -343,13 +345,22 @@ class EmbeddedStack:
                 if one["paused"] and _stays(one["name"])
             )
         )
-        if RELAYS not in alive:
-            await self._start_relays()
-        await self.heal()
+        await self._open_all_links()
         stores = [f"{place}/{kind}" for place in self.places for kind in _stores(place)]
         await asyncio.gather(*(self.start(process) for process in stores if process not in alive))
         database = self.description.database
         await asyncio.gather(*(databases.drop_run(server, database) for server in self._servers()))
+
+    async def _open_all_links(self) -> None:
+        """Relays that were killed a moment ago may still be listed, or not listen again yet."""
+        async with asyncio.timeout(LINKS_SECONDS):
+            while True:
+                if RELAYS not in await self._running():
+                    await self._start_relays()
+                try:
+                    return await self.heal()
+                except OSError:
+                    await asyncio.sleep(0.02)
 
     async def _begin_run(self) -> None:
         self.description = replace(self.description, run=self.description.run + 1)
