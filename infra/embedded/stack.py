@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,11 @@ from infra.embedded.state import StateFolder, is_locked, server_user, take_lock
 from infra.topology import OPERATOR, WITNESS, two_sites
 
 RELAYS = "links/relays"
-LINKS_SECONDS = 10.0
-"""Longest that the relays may take to answer at the beginning of a run."""
+LINKS_SECONDS = 10.0  #: longest that the relays may take to answer at the beginning of a run
 NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
 """Names become parts of socket paths, which are short, and of keys at the witness."""
 
 Progress = Callable[[str], None]
-
-
-def _say_nothing(_: str) -> None:
-    return
 
 
 class EmbeddedStack:
@@ -71,7 +67,7 @@ class EmbeddedStack:
         postgres_version: int | None = None,
         extras: Mapping[str, Mapping[str, object]] | None = None,
         preload: Iterable[str] = (),
-        progress: Progress = _say_nothing,
+        progress: Progress = lambda _: None,
     ) -> "EmbeddedStack":
         """Bring a stack up, with a first run in it, and return when every service is ready.
 
@@ -338,13 +334,8 @@ class EmbeddedStack:
         status = await self._control.ask("status")
         alive = [one["name"] for one in status["processes"] if one["alive"]]
         await asyncio.gather(*(self.kill(name) for name in alive if not _stays(name)))
-        await asyncio.gather(
-            *(
-                self.resume(one["name"])
-                for one in status["processes"]
-                if one["paused"] and _stays(one["name"])
-            )
-        )
+        paused = [one["name"] for one in status["processes"] if one["paused"] and _stays(one["name"])]
+        await asyncio.gather(*(self.resume(name) for name in paused))
         await self._open_all_links()
         stores = [f"{place}/{kind}" for place in self.places for kind in _stores(place)]
         await asyncio.gather(*(self.start(process) for process in stores if process not in alive))
@@ -357,10 +348,9 @@ class EmbeddedStack:
             while True:
                 if RELAYS not in await self._running():
                     await self._start_relays()
-                try:
+                with suppress(OSError):
                     return await self.heal()
-                except OSError:
-                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)
 
     async def _begin_run(self) -> None:
         self.description = replace(self.description, run=self.description.run + 1)
@@ -442,10 +432,8 @@ class EmbeddedStack:
         await self._spawn(process, self.description.entry(process), told, fast=True)
 
     async def _start_relays(self) -> None:
-        settings = {
-            "routes": self.description.addresses.routes(),
-            "control_socket": str(self.folder.socket("relays")),
-        }
+        routes, socket = self.description.addresses.routes(), str(self.folder.socket("relays"))
+        settings = {"routes": routes, "control_socket": socket}
         await self._spawn(RELAYS, "infra.embedded.relay:serve", settings, fast=True)
 
     def _servers(self) -> list[Server]:
