@@ -1,6 +1,6 @@
 """The plan that moves the sample platform: what a user would write for their own tables."""
 
-from cutover.model.plan import Gates, Lease, MergeRule, ObjectOf, Plan, Table
+from cutover.model.plan import Gates, Lease, MergeRule, ObjectOf, Order, Plan, Table
 
 
 def sample_plan(*, source: str = "east", target: str = "west", drain_seconds: float = 4.0) -> Plan:
@@ -25,7 +25,12 @@ def sample_plan(*, source: str = "east", target: str = "west", drain_seconds: fl
         Table(name="requests", key=("request_id",), merge=append),
         Table(name="comments", key=("id",), merge=append),
         Table(name="ledger", key=("id",), merge=append),
-        Table(name="queue", key=("id",), merge=MergeRule.QUEUE),
+        Table(
+            name="queue",
+            key=("id",),
+            merge=MergeRule.QUEUE,
+            order=Order(column="state", values=("waiting", "done")),
+        ),
     )
     return Plan(
         name="sample",

@@ -20,7 +20,7 @@ from cutover.cli.plan_schema import (
 )
 from cutover.cli.yaml_marks import Marked, Place, read_marked
 from cutover.errors import BadInput
-from cutover.model.plan import Deletes, Gates, Lease, MergeRule, ObjectOf, Plan, Table
+from cutover.model.plan import Deletes, Gates, Lease, MergeRule, ObjectOf, Order, Plan, Table
 from cutover.model.plan_json import plan_from_json
 
 Problem = tuple[Place, str]
@@ -223,6 +223,8 @@ def _wrong_in_table(table: TableKeys, place: Place) -> Iterator[Problem]:
             (*place, "merge"),
             f"table {table.name!r} merges as a counter; name its columns under `counters`",
         )
+    if table.order is not None and table.merge != "queue":
+        yield (*place, "order"), f"table {table.name!r} is no queue; take `order` out, or say `merge: queue`"
     for column in table.counters:
         if column in table.key:
             yield (*place, "counters"), f"column {column!r} is in the key, so it cannot be a counter"
@@ -264,11 +266,18 @@ def _table(table: TableKeys) -> Table:
         key=tuple(table.key),
         merge=MergeRule(table.merge),
         counters=tuple(table.counters),
+        order=_order(table),
         objects=tuple(
             ObjectOf(key_column=owned.key, bucket=owned.bucket, digest_column=owned.digest)
             for owned in table.objects
         ),
     )
+
+
+def _order(table: TableKeys) -> Order | None:
+    if table.order is None:
+        return None
+    return Order(column=table.order.column, values=tuple(table.order.values))
 
 
 def _refuse(name: str, marked: Marked, problems: Sequence[Problem]) -> None:

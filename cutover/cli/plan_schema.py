@@ -51,6 +51,10 @@ class GatesKeys(_Keys):
     approve_cutover: bool = Field(
         default=Gates().approve_cutover, description="whether a drain waits for `cutover approve`"
     )
+    approve_merge: bool = Field(
+        default=Gates().approve_merge,
+        description="whether the stranded writes of a returned site wait for `cutover stranded merge`",
+    )
     delete_rows: Count = Field(
         default=Gates().delete_rows,
         description="most rows that one transaction may delete before the brake stops it",
@@ -71,6 +75,15 @@ class ObjectKeys(_Keys):
     )
 
 
+class OrderKeys(_Keys):
+    """How the rows of a queue move forward."""
+
+    column: Column = Field(description="the column that says how far a row has come")
+    values: Annotated[list[Column], Field(min_length=2)] = Field(
+        description="its values as text, from first to last"
+    )
+
+
 class TableKeys(_Keys):
     """One table that moves."""
 
@@ -82,6 +95,10 @@ class TableKeys(_Keys):
         description="how a row that changed at both sites becomes one again"
     )
     counters: list[Column] = Field(default=[], description="columns whose changes at both sites are added up")
+    order: OrderKeys | None = Field(
+        default=None,
+        description="of a queue: how its rows move forward; left out: one of two versions is kept",
+    )
     objects: list[ObjectKeys] = Field(default=[], description="the objects that a row owns")
 
 

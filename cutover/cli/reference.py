@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from cutover.cli.answer import SCHEMA, Outcome
 from cutover.cli.application import COMMANDS, EXITS, GROUPS, make_application
-from cutover.cli.plan_schema import MEANINGS, GatesKeys, LeaseKeys, ObjectKeys, PlanKeys, TableKeys
+from cutover.cli.plan_schema import MEANINGS, GatesKeys, LeaseKeys, ObjectKeys, OrderKeys, PlanKeys, TableKeys
 
 MADE = "<!-- Made by `python -m cutover.cli.reference docs/reference`; edit the code, not this file. -->\n"
 
@@ -36,6 +36,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "`lease`": LeaseKeys,
     "`gates`": GatesKeys,
     "`tables`": TableKeys,
+    "`order` of a table": OrderKeys,
     "`objects` of a table": ObjectKeys,
 }
 

@@ -46,6 +46,7 @@ class Follow:
 
     site: str
     backfill: bool
+    rejoin: bool = False  #: back after a parting: it takes the peer's version of what was merged
     name: ClassVar[str] = "follow"
     reversible: ClassVar[bool] = True
 
@@ -64,6 +65,62 @@ class MarkEligible:
 
     site: str
     name: ClassVar[str] = "mark-eligible"
+    reversible: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Disqualify:
+    """Take this site out of those that may be promoted: it is about to stop following."""
+
+    site: str
+    name: ClassVar[str] = "disqualify"
+    reversible: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteSite:
+    """Name the survivor in the register without a drain: an operator asks, past the lag bound."""
+
+    site: str
+    lease_count: int  #: the last renewal that was seen: any later one forbids it
+    name: ClassVar[str] = "promote-site"
+    reversible: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListStranded:
+    """Read what the site that was left had acknowledged and not sent."""
+
+    site: str  #: the one that was left
+    name: ClassVar[str] = "list-stranded"
+    reversible: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class MergeStranded:
+    """Merge it into what the survivor serves; what loses goes to quarantine."""
+
+    site: str  #: the one that was left
+    name: ClassVar[str] = "merge-stranded"
+    reversible: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndParting:
+    """Take the parting out of the register: both sites are equal again, and this one may be promoted."""
+
+    site: str  #: the one that was left
+    name: ClassVar[str] = "end-parting"
+    reversible: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Bound how fast this site's worker copies."""
+
+    site: str
+    pace: int | None  #: rows a second; None: as fast as it goes
+    name: ClassVar[str] = "throttle"
     reversible: ClassVar[bool] = True
 
 
@@ -173,6 +230,7 @@ Action = (
     | Follow
     | CompareSites
     | MarkEligible
+    | Disqualify
     | DeclareDrain
     | CloseSite
     | MoveSequences
@@ -180,6 +238,11 @@ Action = (
     | GrantEpoch
     | OpenSite
     | GiveUpDrain
+    | PromoteSite
+    | ListStranded
+    | MergeStranded
+    | EndParting
+    | Throttle
     | ReleaseBrake
     | Unfollow
     | ReleaseLog

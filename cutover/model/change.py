@@ -35,6 +35,7 @@ class Update:
     key: Key
     row: Row
     old_key: Key | None = None
+    old: Row | None = None  #: all that stood there before, where the log carries it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Delete:
 
     table: str
     key: Key
+    old: Row | None = None  #: all that stood there, where the log carries it
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ class Intent(Enum):
     COMPLETE = "complete"
     VERIFY = "verify"
     RELEASE_BRAKE = "release_brake"
+    PROMOTE = "promote"  #: promote the site in the facts, also past the lag bound
+    MERGE = "merge"  #: merge what was listed as stranded
+    THROTTLE = "throttle"  #: copy at most so many rows a second
+    ABANDON = "abandon"  #: the other site will not be back: end where it stands
     TAKE_OVER = "take_over"  #: a coordinator's own: from here on entries of an older term are refused
 
 

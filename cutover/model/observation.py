@@ -41,6 +41,7 @@ class SiteFacts:
     touched: int = 0  #: keys applied since they were last compared; counted up to 10,001
     brake: str | None = None  #: why the applier was stopped
     slot: bool = False  #: its log is kept for the peer
+    kept: int = 0  #: versions in quarantine that nobody has decided on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Observation:
     drained: bool  #: leaving site closed, and its log applied at the arriving site to the end
     drain_overdue: bool  #: the drain that stands has outlived its deadline
     takes_writes: bool  #: a probe write through the arriving site's fence was accepted
+    silent_seconds: float = 0.0  #: for how long this watcher has seen no renewal of the serving site's lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class Following:
 
     backfill: bool  #: copy the tables, not only the changes
     guard: Guard
+    rejoin: bool = False  #: back after a parting: first take the peer's version of every row that was merged
+    pace: int | None = None  #: most rows a second that are copied; None: as fast as it goes
     braked: str | None = None  #: why the applier must stand still
     released: str | None = None  #: the reason that an operator has looked at and let pass
 
@@ -93,3 +97,13 @@ class RowDigest:
 
     digest: str
     objects: tuple[ObjectName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """How far the serving site is ahead of its peer, in one look at its own database."""
+
+    end: Position  #: of its log
+    confirmed: Position | None  #: what the peer has on its disk; None: no log is kept for it
+    transactions: int  #: a counter that each transaction of this database raises
+    sequences: tuple[tuple[str, int], ...]  #: of the planned tables, with their last values

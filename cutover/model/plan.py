@@ -32,6 +32,14 @@ class ObjectOf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How the rows of a queue move forward."""
+
+    column: str
+    values: tuple[str, ...]  #: of that column, from first to last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One planned table."""
 
@@ -40,6 +48,7 @@ class Table:
     merge: MergeRule
     schema: str = "public"
     counters: tuple[str, ...] = ()
+    order: Order | None = None  #: of a queue; None: two versions cannot be told apart, and one is kept
     objects: tuple[ObjectOf, ...] = ()
 
     @property
@@ -56,6 +65,7 @@ class Gates:
     drain_seconds: float = 20.0  #: after this a drain gives the leaving site its writes back
     drain_attempts: int = 3  #: drains given up in a row before the operator is asked
     approve_cutover: bool = False  #: a drain waits for `cutover approve`
+    approve_merge: bool = False  #: stranded writes wait for `cutover stranded merge`
     delete_rows: int = 10_000  #: most rows that one transaction may delete before the brake stops it
 
 

@@ -11,7 +11,7 @@ from enum import Enum
 from math import isfinite
 from typing import TypeVar
 
-from cutover.model.plan import Deletes, Gates, Lease, MergeRule, ObjectOf, Plan, Table
+from cutover.model.plan import Deletes, Gates, Lease, MergeRule, ObjectOf, Order, Plan, Table
 
 SCHEMA = 1
 """Raised when a reader of the older form would misread the newer one."""
@@ -67,6 +67,7 @@ def _gates_to_json(gates: Gates) -> dict[str, object]:
         "drain_seconds": float(gates.drain_seconds),
         "drain_attempts": gates.drain_attempts,
         "approve_cutover": gates.approve_cutover,
+        "approve_merge": gates.approve_merge,
         "delete_rows": gates.delete_rows,
     }
 
@@ -78,8 +79,13 @@ def _table_to_json(table: Table) -> dict[str, object]:
         "key": list(table.key),
         "merge": table.merge.value,
         "counters": list(table.counters),
+        "order": _order_to_json(table.order),
         "objects": [_object_to_json(owned) for owned in table.objects],
     }
+
+
+def _order_to_json(order: Order | None) -> dict[str, object] | None:
+    return None if order is None else {"column": order.column, "values": list(order.values)}
 
 
 def _object_to_json(owned: ObjectOf) -> dict[str, object]:
@@ -92,6 +98,7 @@ def _read_gates(gates: "_Object") -> Gates:
         drain_seconds=gates.number("drain_seconds"),
         drain_attempts=gates.whole("drain_attempts"),
         approve_cutover=gates.flag("approve_cutover"),
+        approve_merge=gates.flag("approve_merge"),
         delete_rows=gates.whole("delete_rows"),
     )
     gates.nothing_else()
@@ -111,9 +118,16 @@ def _read_table(table: "_Object") -> Table:
         key=table.texts("key"),
         merge=table.one_of("merge", MergeRule),
         counters=table.texts("counters"),
+        order=table.child_or_none("order", _read_order),
         objects=table.each("objects", _read_object),
     )
     table.nothing_else()
+    return read
+
+
+def _read_order(order: "_Object") -> Order:
+    read = Order(column=order.text("column"), values=order.texts("values"))
+    order.nothing_else()
     return read
 
 
@@ -171,6 +185,9 @@ class _Object:
 
     def child(self, key: str) -> "_Object":
         return _Object(self._get(key), f"{self._place}.{key}")
+
+    def child_or_none(self, key: str, read: Callable[["_Object"], _Value]) -> _Value | None:
+        return None if self._get(key) is None else read(self.child(key))
 
     def each(self, key: str, read: Callable[["_Object"], _Value]) -> tuple[_Value, ...]:
         values = self._typed(key, list, "a list")

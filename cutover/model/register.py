@@ -1,6 +1,6 @@
 """The one small value at the witness that decides who serves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,6 +11,30 @@ class Drain:
     seconds: float  #: counted by each watcher from when it first saw this drain
     term: int
     entry: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """What the serving site may have acknowledged and its peer not have, as of a renewal: a bound."""
+
+    seconds: float | None = 0.0  #: age of the last moment at which the peer had everything; None: unknown
+    transactions: int | None = 0  #: of this database since that moment, ours included; None: unknown
+    end: str = ""  #: of its log, on its disk at that renewal: a log that ends before has forgotten (S11)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parting:
+    """A site was left without a drain: its peer was promoted when its lease had run out.
+
+    What the left site acknowledged and had not sent is stranded there, until it
+    is back and that is merged.
+    """
+
+    left: str
+    epoch: int  #: under which the survivor was promoted
+    term: int  #: that the promotion took, so that every older coordinator is refused
+    unsent: Unsent  #: the bound on what is stranded, as of the left site's last renewal
+    by: str  #: `agent`, or `operator` when past the lag bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +54,12 @@ class Grant:
     lease_holder: str
     lease_seconds: float
     lease_count: int  #: renewals so far: a watcher sees that it is alive
-    eligible: tuple[str, ...]
+    eligible: tuple[str, ...]  #: sites that have earned to be promoted
     drain: Drain | None = None
+    behind: tuple[str, ...] = ()  #: sites past the lag bound: only an operator may promote them
+    unsent: Unsent = field(default_factory=Unsent)
+    ceilings: tuple[tuple[str, int], ...] = ()  #: sequence, and what no value of it has passed
+    parted: Parting | None = None  #: until the site that was left is merged and follows again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

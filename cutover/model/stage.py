@@ -16,6 +16,7 @@ class Stage(Enum):
     VERIFY = "verify"  #: source serves; the sites are compared; the way back is kept
     DRAIN = "drain"  #: the leaving site is closed in its database; its log is read to its end
     CUT_OVER = "cut_over"  #: the register names the arriving site; it must prove that it takes writes
+    PARTED = "parted"  #: the survivor serves; what the other site had not sent is stranded there
     SOAK = "soak"  #: target serves; its changes flow back to the source
     COMPLETE = "complete"  #: target serves; replication is torn down
     ROLLED_BACK = "rolled_back"  #: source serves again, with all that the target accepted

@@ -12,9 +12,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cutover.model.action import Guard
-from cutover.model.change import Chunk, Key, LogItem, Transaction
-from cutover.model.observation import Copying, Fence, Following, Instant, RowDigest, SiteFacts
+from cutover.model.change import Chunk, Key, LogItem, Row, Transaction
+from cutover.model.merge import Quarantined, Reference, Settled
+from cutover.model.observation import Copying, Fence, Following, Instant, Lead, RowDigest, SiteFacts
 from cutover.model.position import Position, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """A row that must not become visible here, and why."""
+
+    table: str
+    key: Key
+    reason: str
 
 
 class SiteDatabase(Protocol):
@@ -77,14 +87,56 @@ class SiteDatabase(Protocol):
     async def release_log(self, *, guard: Guard) -> None:
         """Drop the slot, ending its reader first."""
 
-    async def follow(self, *, backfill: bool, guard: Guard) -> None:
-        """Tell the site's worker to follow the peer."""
+    async def follow(self, *, backfill: bool, guard: Guard, rejoin: bool = False) -> None:
+        """Tell the site's worker to follow the peer.
+
+        `rejoin`: this site is back after a parting. Its worker first takes the
+        peer's version of every row that was merged, and then writes whole rows
+        whether they are there or not.
+        """
+
+    async def throttle(self, *, pace: int | None, guard: Guard) -> None:
+        """Bound how many rows a second the site's worker copies; kept through a later `follow`."""
 
     async def unfollow(self, *, guard: Guard) -> None:
         """Tell it to stop; once this returned, no batch of the peer's can still be applied."""
 
     async def release_brake(self, *, reason: str, guard: Guard) -> None:
         """Let the stopped applier go on past what stopped it for just this reason."""
+
+    async def lead(self) -> Lead:
+        """How far this site is ahead of its peer; `end` is on this site's disk already.
+
+        Where nothing of ours is installed, `confirmed` is None and there are no sequences.
+        """
+
+    async def references(self) -> Sequence[Reference]:
+        """The foreign keys between planned tables that refer to a planned key."""
+
+    async def merge(self, settled: Sequence[Settled], *, upto: Position, guard: Guard) -> Sequence[Aside]:
+        """Write what was settled, in one transaction, through this site's own open fence.
+
+        The peer sees it in this site's log as this site's own change. No user
+        trigger and no cascade fires. What `kept` holds goes to quarantine, each
+        row is recorded for `Rows.merged`, and the peer's log counts as applied
+        up to `upto`: so a repetition finds nothing to do.
+
+        Returns the rows that differ from what was expected or that a
+        constraint refuses, with the reason; then nothing was changed at all.
+        """
+
+    async def forget_merged(self, *, guard: Guard) -> None:
+        """The peer follows again: `Rows.merged` answers nothing from now on. Quarantine stays."""
+
+    async def quarantine(self) -> Sequence[Quarantined]:
+        """The kept versions that nobody has decided on, oldest first."""
+
+    async def resolve(self, number: int, *, take: bool) -> None:
+        """An operator decided on a kept version.
+
+        `take`: it is written over what stands there now, through the fence;
+        else what stands there stays. Refused when there is no such number.
+        """
 
     async def sequences(self) -> dict[str, int]:
         """The last value of each sequence that a planned table owns."""
@@ -128,6 +180,15 @@ class Rows(Protocol):
     async def digests_of(self, table: str, keys: Sequence[Key]) -> dict[Key, RowDigest]:
         """Digest these rows; those that are not there are left out."""
 
+    async def rows_of(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
+        """These rows whole, as the log would carry them; those that are not there are left out."""
+
+    async def referring(self, reference: Reference, parents: Sequence[Key]) -> dict[Key, list[Key]]:
+        """By key of the parent: the rows of the child table that refer to it."""
+
+    async def merged(self) -> list[tuple[str, Key]]:
+        """The rows, table and key, that this site has merged from its peer since they parted."""
+
 
 class ChangeLog(Protocol):
     """The peer's log, read from the slot that is kept for this site."""
@@ -146,15 +207,6 @@ class ChangeLog(Protocol):
 
     async def close(self) -> None:
         """Stop reading and free the slot for another reader."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
-    """A row that must not become visible here, and why."""
-
-    table: str
-    key: Key
-    reason: str
 
 
 class Applier(Protocol):
@@ -190,8 +242,15 @@ class Applier(Protocol):
         row whether it is there or not. A row named in `aside`, or refused by a
         constraint, is set aside with the reason; a later change of the same key
         that can be applied takes it out again. Returns the rows set aside by
-        constraints. A row with an `UNCHANGED` value that is not there comes
-        back as an Aside too, with the reason READ_AGAIN.
+        constraints.
+
+        Refused when this site is open for writes and the batch holds changes:
+        whoever serves has drained its peer, or was parted from it, and then
+        what the peer wrote is merged and never applied.
+
+        Returns the rows set aside by constraints. A row with an `UNCHANGED`
+        value that is not there comes back as an Aside too, with the reason
+        READ_AGAIN.
         """
 
     async def place(

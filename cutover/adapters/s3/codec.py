@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from cutover.errors import Refused
 from cutover.model.journal import SCHEMA, Entry, Kind
-from cutover.model.register import Drain, Grant
+from cutover.model.register import Drain, Grant, Parting, Unsent
 
-REGISTER_SCHEMA = 1
+REGISTER_SCHEMA = 2
 """Newest form of the register that this version reads."""
 
 REGISTER = "the register"
@@ -22,6 +22,12 @@ _Value = TypeVar("_Value")
 _Fields = Mapping[str, type | tuple[type, ...]]
 
 _DRAIN: _Fields = {"leaving": str, "seconds": (int, float), "term": int, "entry": int}
+_UNSENT: _Fields = {
+    "seconds": (int, float, type(None)),
+    "transactions": (int, type(None)),
+    "end": str,
+}
+_PARTING: _Fields = {"left": str, "epoch": int, "term": int, "unsent": dict, "by": str}
 _GRANT: _Fields = {
     "schema": int,
     "migration": str,
@@ -35,6 +41,10 @@ _GRANT: _Fields = {
     "lease_count": int,
     "eligible": list,
     "drain": (dict, type(None)),
+    "behind": list,
+    "unsent": dict,
+    "ceilings": list,
+    "parted": (dict, type(None)),
 }
 _ENTRY: _Fields = {
     "schema": int,
@@ -57,8 +67,13 @@ class _Foreign(Exception):
 
 def grant_to_json(grant: Grant) -> bytes:
     """The register's body: equal bytes for equal grants."""
-    drain = None if grant.drain is None else _plain(grant.drain)
-    return _dump(_plain(grant) | {"schema": REGISTER_SCHEMA, "drain": drain})
+    parted = grant.parted
+    nested = {
+        "drain": None if grant.drain is None else _plain(grant.drain),
+        "unsent": _plain(grant.unsent),
+        "parted": None if parted is None else _plain(parted) | {"unsent": _plain(parted.unsent)},
+    }
+    return _dump(_plain(grant) | {"schema": REGISTER_SCHEMA} | nested)
 
 
 def grant_from_json(body: bytes, *, place: str) -> Grant:
@@ -132,14 +147,38 @@ def _check_schema(document: dict[str, Any], place: str, newest: int) -> None:
 
 def _grant(document: dict[str, Any]) -> Grant:
     _check(document, _GRANT)
-    if not all(isinstance(site, str) for site in document["eligible"]):
-        raise _Foreign("its field 'eligible' is not a list of site names")
-    drain = document["drain"]
-    if drain is not None:
-        _check(drain, _DRAIN)
-    rest = {name: value for name, value in document.items() if name not in ("schema", "eligible", "drain")}
-    eligible = tuple(document["eligible"])
-    return Grant(**rest, eligible=eligible, drain=None if drain is None else Drain(**drain))
+    read = {
+        "eligible": _sites(document, "eligible"),
+        "behind": _sites(document, "behind"),
+        "drain": None if document["drain"] is None else Drain(**_checked(document["drain"], _DRAIN)),
+        "unsent": Unsent(**_checked(document["unsent"], _UNSENT)),
+        "ceilings": _ceilings(document["ceilings"]),
+        "parted": None if document["parted"] is None else _parting(document["parted"]),
+    }
+    return Grant(**{name: value for name, value in document.items() if name != "schema"} | read)
+
+
+def _sites(document: dict[str, Any], field: str) -> tuple[str, ...]:
+    if not all(isinstance(site, str) for site in document[field]):
+        raise _Foreign(f"its field {field!r} is not a list of site names")
+    return tuple(document[field])
+
+
+def _ceilings(pairs: list[Any]) -> tuple[tuple[str, int], ...]:
+    for pair in pairs:
+        if not (isinstance(pair, list) and len(pair) == 2 and _is(pair[0], str) and _is(pair[1], int)):
+            raise _Foreign("its field 'ceilings' is not a list of sequences with a number each")
+    return tuple((name, value) for name, value in pairs)
+
+
+def _parting(document: dict[str, Any]) -> Parting:
+    _check(document, _PARTING)
+    return Parting(**document | {"unsent": Unsent(**_checked(document["unsent"], _UNSENT))})
+
+
+def _checked(document: dict[str, Any], form: _Fields) -> dict[str, Any]:
+    _check(document, form)
+    return document
 
 
 def _entry(document: dict[str, Any]) -> Entry:
