@@ -35,7 +35,8 @@ def converged(history: History, evidence: Evidence) -> Finding:
     return finding(NAME, doubts=[Witness(what=what)])
 
 
-def _tables(stores: SiteStores) -> dict[str, Table]:
+def tables_of(stores: SiteStores) -> dict[str, Table]:
+    """Return every table of `stores`, its rows by their keys as text."""
     return {
         "users": _by_text(stores.users),
         "sessions": _by_text(stores.sessions),
@@ -55,9 +56,9 @@ def _by_text(rows: Mapping[str, object] | Mapping[int, object]) -> Table:
 def _compare(serving: SiteStores, other: SiteStores) -> Finding:
     violations: list[Witness] = []
     doubts: list[Witness] = []
-    there = _tables(other)
-    for table, here in _tables(serving).items():
-        for key, what in _differences(table, here, there[table], (serving.site, other.site)):
+    there = tables_of(other)
+    for table, here in tables_of(serving).items():
+        for key, what in differences(table, here, there[table], (serving.site, other.site)):
             reason = hidden_reason(other, table, key) or hidden_reason(serving, table, key)
             if reason is None:
                 violations.append(Witness(what=what, key=key, site=other.site))
@@ -67,7 +68,8 @@ def _compare(serving: SiteStores, other: SiteStores) -> Finding:
     return finding(NAME, violations=violations, doubts=doubts, counts=counts)
 
 
-def _differences(table: str, here: Table, there: Table, sites: tuple[str, str]) -> Iterator[tuple[str, str]]:
+def differences(table: str, here: Table, there: Table, sites: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the key of each row that is not the same here and there, and how it differs."""
     for key, row in here.items():
         peer = there.get(key)
         if peer is None:

@@ -33,6 +33,29 @@ class ContentFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """What the survivor said a dead site may have acknowledged and not sent: the bound of what is stranded.
+
+    Each figure that is None was not announced, and then bounds nothing.
+    """
+
+    site: str  #: the one that died
+    transactions: int | None = None  #: how many at most
+    seconds: float | None = None  #: of its last time in office, how many at most
+    epoch: int | None = (
+        None  #: the last one that it held; what it acknowledged under a newer one is no excuse
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """The time in which clients kept one pace, so that what they achieved can be compared (seconds)."""
+
+    begins: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What was found after the last client had stopped and every fault was healed."""
 
@@ -44,6 +67,20 @@ class Evidence:
     scheduled: tuple[Scheduled, ...] = ()
     reaped: bool = False  #: the reaper has run to its end, so an object without a row is nobody's
     content: Mapping[str, ContentFile] = field(default_factory=dict)  #: by post id
+    conflicts_expected: bool = False  #: the schedule made both sites change one key, so some rows are hidden
+    announced: Announced | None = None  #: None: no site died with a tail that it had not sent
+    healed_at: float | None = None  #: when a core was whole for good (seconds); None: it never was
+    converged_within: float | None = None  #: bound from then until the sites are alike; None: no bound stated
+    read_at: float | None = None  #: when the stores were read (seconds); None: once the bound was over
+    after_wipe: SiteStores | None = None  #: the serving site once more, after the other one was wiped
+    paced: Paced | None = None  #: None: nobody knows of a time in which the load was the same
+
+    @property
+    def stranded(self) -> Announced | None:
+        """What was announced of a site that stayed away; None when it came back, or none had died."""
+        if self.announced is None or self.serving is None or self.other is not None:
+            return None
+        return self.announced if self.announced.site != self.serving.site else None
 
     @property
     def follows(self) -> bool:

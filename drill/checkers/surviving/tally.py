@@ -3,10 +3,22 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from drill.checkers.record import PostRecord, hidden_reason, witness
+from drill.checkers.evidence import Announced, Evidence
+from drill.checkers.record import PostRecord, hidden_reason, record_of, witness
+from drill.checkers.stranding import strandable
 from drill.history import History, Operation
 from drill.stores import SiteStores
-from drill.verdict import Witness
+from drill.verdict import Finding, Witness, finding
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An acknowledged write that is not there, and that the announced bound may cover."""
+
+    operation: Operation
+    count: str
+    what: str
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +29,12 @@ class Tally:
     record: PostRecord
     stores: SiteStores
     before: SiteStores
+    conflicts_expected: bool = False
+    announced: Announced | None = None  #: of a site that stayed away
+    strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
     violations: list[Witness] = field(default_factory=list)
     doubts: list[Witness] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     def wrong(self, count: str, operation: Operation, what: str, *, key: str | None = None) -> None:
@@ -31,12 +47,61 @@ class Tally:
         self.counts[count] += 1
         self.violations.append(Witness(what=what, key=key, site=self.stores.site))
 
-    def hidden(self, operation: Operation, table: str, *keys: object, post: str | None = None) -> bool:
+    def lost(self, count: str, operation: Operation, what: str, *, key: str | None = None) -> None:
+        """Note that the effect of `operation` is not there; `finding` tells lost from stranded."""
+        if operation.begins in self.strandable:
+            self.missing.append(Missing(operation, count, what, key))
+        else:
+            self.wrong(count, operation, what, key=key)
+
+    def hidden(
+        self,
+        operation: Operation,
+        table: str,
+        *keys: object,
+        post: str | None = None,
+        count: str | None = None,
+    ) -> bool:
         """Note the row as hidden if the engine lists it, or its `post`, as held back; say whether it does."""
         reason = hidden_reason(self.stores, table, *keys) or hidden_reason(self.stores, "posts", post)
         if reason is None:
             return False
-        self.counts[f"hidden_{table}"] += 1
+        self.counts[count or f"hidden_{table}"] += 1
         what = f"acknowledged, and hidden at {self.stores.site}: {table} {keys[0]} is held back ({reason})"
-        self.doubts.append(witness(operation, what, key=str(keys[0])))
+        if not self.conflicts_expected:
+            self.doubts.append(witness(operation, what, key=str(keys[0])))
         return True
+
+    def finding(self, checker: str) -> Finding:
+        """Conclude: of what is missing, no more than was announced is stranded; the oldest rest is lost."""
+        times = {missing.operation.begins: missing.operation.ends for missing in self.missing}
+        oldest_first = sorted(times, key=times.__getitem__)
+        limit = self.announced.transactions if self.announced else None
+        excess = frozenset(oldest_first[: max(0, len(oldest_first) - limit)] if limit is not None else ())
+        for missing in self.missing:
+            self._settle(missing, lost=missing.operation.begins in excess)
+        return finding(checker, violations=self.violations, doubts=self.doubts, counts=self.counts)
+
+    def _settle(self, missing: Missing, *, lost: bool) -> None:
+        if lost:
+            what = f"{missing.what}; more is missing than was announced"
+            self.wrong(missing.count, missing.operation, what, key=missing.key)
+            return
+        self.counts["stranded"] += 1
+        what = f"{missing.what}; announced as stranded at the site that died"
+        self.doubts.append(witness(missing.operation, what, key=missing.key))
+
+
+def tally_of(history: History, evidence: Evidence) -> Tally | None:
+    """Return an empty tally of the serving site's stores; None when they could not be read."""
+    if evidence.serving is None:
+        return None
+    return Tally(
+        history,
+        record_of(history),
+        evidence.serving,
+        evidence.before or SiteStores(site=evidence.serving.site),
+        evidence.conflicts_expected,
+        evidence.stranded,
+        strandable(history, evidence.stranded),
+    )

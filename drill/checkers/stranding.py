@@ -1,0 +1,34 @@
+"""Which acknowledgements a site may have taken with it when it died, by what was announced of it."""
+
+from drill.checkers.evidence import Announced
+from drill.history import WRITES, Event, History, Operation
+
+
+def strandable(history: History, announced: Announced | None) -> frozenset[int]:
+    """Return the writes (by the line of their invoke) that the announced bound covers.
+
+    They were acknowledged by the site that died, under no epoch newer than its
+    last one, and within the announced seconds before its last acknowledgement.
+    How many of them may really be missing is for the caller to count.
+    """
+    if announced is None:
+        return frozenset()
+    given = [
+        (operation, operation.completion)
+        for operation in history.operations
+        if operation.ok and operation.invoke.f in WRITES and _by(announced, operation)
+    ]
+    last = max((answer.t for _, answer in given if answer), default=0.0)
+    return frozenset(
+        operation.begins for operation, answer in given if answer and _covered(announced, answer, last)
+    )
+
+
+def _by(announced: Announced, operation: Operation) -> bool:
+    return operation.completion is not None and operation.completion.site == announced.site
+
+
+def _covered(announced: Announced, answer: Event, last: float) -> bool:
+    if announced.epoch is not None and answer.epoch is not None and answer.epoch > announced.epoch:
+        return False
+    return announced.seconds is None or last - answer.t <= announced.seconds
