@@ -1,11 +1,12 @@
 """How many operations a second each checker judges, on records in memory.
 
-    python benchmarks/checkers.py [--largest N]
+    python -m benchmarks.checkers [--largest N] [--rounds N]
 
 Histories of 10^4, 10^5 and 10^6 operations, clean, so that every checker goes
-all the way. Reading a history from its file is stated apart. A checker is
-linear when its figures stay in one order of magnitude; the last column is the
-largest history's cost for each operation against that of the smallest one.
+all the way. Pairing, and reading a history from its file, are stated apart.
+Each figure is the median of some rounds, with its spread. A checker is linear
+when the last column, the time of the largest history by that of the smallest,
+is about as large as the ratio of their operations.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from drill.checkers import REGISTRY, Checker, Evidence
 from drill.history import Event, History, Kind, history_of, read_history
@@ -24,8 +26,8 @@ from drill.verdict import Verdict
 
 SIZES = (10_000, 100_000, 1_000_000)
 
-SECONDS_MAX = 60.0
-"""A size that would take the benchmark past this, by what the one before it took, is left out (seconds)."""
+NOTHING_TO_JUDGE = ("bite", "content")
+"""Checkers whose work does not grow with the operations."""
 
 READ_MAX = 100_000
 """Largest history that is also written to a file and read back (operations)."""
@@ -161,18 +163,18 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begins
 
 
-def rates(operations: int) -> Iterator[tuple[str, float]]:
-    """Yield operations a second: of each checker, of pairing, of reading the file and pairing."""
+def costs(operations: int) -> Iterator[tuple[str, float]]:
+    """Yield how long it takes (seconds): each checker, pairing, reading the file and pairing."""
     platform = Platform(seed=1)
     platform.live(operations)
     serving, other = platform.stores("east"), platform.stores("west")
-    evidence = Evidence(serving=serving, other=other, stage="soak")
+    evidence = Evidence(serving=serving, other=other, stage="soak", after_wipe=platform.stores("east"))
     history = history_of(platform.events)
-    for name in (name for name in REGISTRY if name not in ("bite", "content")):
-        yield name, operations / timed(partial(_judge, REGISTRY[name], history, evidence))
-    yield "(pair)", operations / timed(partial(history_of, platform.events))
+    for name in (name for name in REGISTRY if name not in NOTHING_TO_JUDGE):
+        yield name, timed(partial(_judge, REGISTRY[name], history, evidence))
+    yield "(pair)", timed(partial(history_of, platform.events))
     if operations <= READ_MAX:
-        yield "(read and pair)", operations / _reading(platform.events)
+        yield "(read and pair)", _reading(platform.events)
 
 
 def _judge(checker: Checker, history: History, evidence: Evidence) -> None:
@@ -195,29 +197,34 @@ def main() -> None:
     """Print the table. The collector is off: it would measure the heap around the checkers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="largest history, in operations")
-    largest: int = parser.parse_args().largest
+    parser.add_argument("--rounds", type=int, default=3, help="how often each figure is taken")
+    asked = parser.parse_args()
     gc.disable()
-    measured: dict[str, list[float]] = {}
-    sizes: list[int] = []
-    last = spent = 0.0
-    for size in SIZES:
-        if size > largest or spent + 10 * last > SECONDS_MAX:
-            break
-        begins = time.perf_counter()
-        for name, rate in rates(size):
-            measured.setdefault(name, []).append(rate)
-        sizes.append(size)
-        last = time.perf_counter() - begins
-        spent += last
-        gc.collect()
+    sizes = [size for size in SIZES if size <= asked.largest]
+    measured: dict[str, list[list[float]]] = {}
+    for size in sizes:
+        taken: dict[str, list[float]] = {}
+        for _ in range(asked.rounds):
+            for name, seconds in costs(size):
+                taken.setdefault(name, []).append(seconds)
+            gc.collect()
+        for name, rounds in taken.items():
+            measured.setdefault(name, []).append(rounds)
     _print(sizes, measured)
 
 
-def _print(sizes: list[int], measured: dict[str, list[float]]) -> None:
-    print(f"{'operations/s':16}" + "".join(f"{size:>15,}" for size in sizes) + f"{'cost':>8}")  # noqa: T201
-    for name, found in measured.items():
-        shown = "".join(f"{rate:>15,.0f}" for rate in found).ljust(15 * len(sizes))
-        print(f"{name:16}{shown}{found[0] / found[-1]:>7.1f}x")  # noqa: T201
+def _print(sizes: list[int], measured: dict[str, list[list[float]]]) -> None:
+    shown = "".join(f"{size:>26,}" for size in sizes)
+    print(f"{'operations/s':16}{shown}   time of the largest : of the smallest")  # noqa: T201
+    for name, taken in measured.items():
+        figures = "".join(_figure(size, rounds) for size, rounds in zip(sizes, taken, strict=False))
+        ratio = median(taken[-1]) / median(taken[0])
+        print(f"{name:16}{figures:<{26 * len(sizes)}}{ratio:>10.0f} : 1")  # noqa: T201
+
+
+def _figure(size: int, rounds: list[float]) -> str:
+    spread = f"({size / max(rounds):,.0f}-{size / min(rounds):,.0f})"
+    return f"{size / median(rounds):>10,.0f} {spread:>20}"[:40].rjust(26)
 
 
 if __name__ == "__main__":

@@ -77,8 +77,6 @@ def _asked(evidence: Evidence) -> list[str]:
     needless = {
         "content": not evidence.content,
         "unlink_safety": evidence.after_wipe is None,
-        "feed": True,
-        "cascade": True,
     }
     return [name for name in REGISTRY if not needless.get(name)]
 

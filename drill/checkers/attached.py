@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from drill.checkers.evidence import Evidence
 from drill.checkers.record import PostRecord, hidden_reason, post_of, record_of, unread, witness
+from drill.checkers.stranding import strandable
 from drill.history import History, Operation
 from drill.stores import ObjectFacts, PostRow, SiteStores
 from drill.verdict import Finding, Witness, finding
@@ -22,13 +23,14 @@ def attached(history: History, evidence: Evidence) -> Finding:
     if evidence.serving is None:
         return unread(NAME)
     record = record_of(history)
+    optional = strandable(history, evidence.stranded)
     by_digest = _uploads_by_digest(record)
     violations = [*_rows(evidence.serving, record), *_objects(evidence.serving)]
-    violations += _orphans(evidence.serving, record, by_digest, reaped=evidence.reaped)
+    violations += _orphans(evidence.serving, record, by_digest, reaped=evidence.reaped, optional=optional)
     if evidence.other is not None:
         violations += [*_rows(evidence.other, record), *_objects(evidence.other)]
         if evidence.follows:
-            violations += _orphans(evidence.other, record, by_digest, reaped=False)
+            violations += _orphans(evidence.other, record, by_digest, reaped=False, optional=optional)
     return finding(NAME, violations=violations, counts={"wrong": len(violations)})
 
 
@@ -65,8 +67,14 @@ def _objects(stores: SiteStores) -> Iterator[Witness]:
 
 
 def _orphans(
-    stores: SiteStores, record: PostRecord, by_digest: dict[str, list[Operation]], *, reaped: bool
+    stores: SiteStores,
+    record: PostRecord,
+    by_digest: dict[str, list[Operation]],
+    *,
+    reaped: bool,
+    optional: frozenset[int],
 ) -> Iterator[Witness]:
+    """Find objects without a row; that of a stranded row may have been copied ahead of it."""
     owned = {row.object_key for row in stores.posts.values()}
     for key in stores.objects:
         if key in owned or hidden_reason(stores, "objects", key):
@@ -74,7 +82,9 @@ def _orphans(
         missing = [
             upload
             for upload in by_digest.get(key.removeprefix("objects/"), ())
-            if record.must_exist(post_of(upload)) and not hidden_reason(stores, "posts", post_of(upload))
+            if record.must_exist(post_of(upload))
+            and upload.begins not in optional
+            and not hidden_reason(stores, "posts", post_of(upload))
         ]
         if missing:
             what = f"object {key} is at {stores.site}, but the post that owns it, acknowledged, has no row"

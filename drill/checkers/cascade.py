@@ -1,12 +1,88 @@
 """One failure does not become many: retries are bounded, and the same load is carried again after it."""
 
-from drill.checkers.evidence import Evidence
+from collections.abc import Sequence
+
+from drill.checkers.evidence import Evidence, Paced
+from drill.checkers.record import integer
 from drill.history import History
-from drill.verdict import Finding, finding
+from drill.verdict import Finding, Witness, finding
 
 NAME = "cascade"
 
+ATTEMPTS_MAX = 4.0
+"""Most attempts for each operation, over a whole drill.
+
+Our clients send an operation again at most about five times a second, so a
+drill stays below 2 while its users are kept waiting for less than a tenth of
+its time. A client without a budget sends hundreds of times a second.
+"""
+
+OPERATIONS_MIN = 500
+"""Fewest operations from which attempts are judged: of few, one outage is most of the drill."""
+
+GOODPUT_MIN = 0.5
+"""Least share of the acknowledgements a second before the fault that must come again at the same load."""
+
+RECOVERY_SECONDS = 5.0
+"""How long after the last healing a platform may take until it carries its load again (seconds)."""
+
+WINDOW_SECONDS = 1.0
+"""Shortest time from which a rate is taken (seconds)."""
+
+ACKNOWLEDGED_MIN = 30
+"""Fewest acknowledgements from which a rate is taken."""
+
 
 def cascade(history: History, evidence: Evidence) -> Finding:
-    """Judge the attempts of clients, and what was acknowledged before and after the faults."""
-    return finding(NAME)
+    """Judge attempts for each operation and, where clients kept one pace, what was acknowledged a second.
+
+    With too little load before the first fault or too little time after the
+    last healing nothing can be said about recovery.
+    """
+    violations = _storm(history)
+    doubts: list[Witness] = []
+    if history.faults and evidence.paced is not None:
+        wrong, unclear = _goodput(history, evidence.paced)
+        violations += wrong
+        doubts += unclear
+    return finding(NAME, violations=violations, doubts=doubts, counts={"wrong": len(violations)})
+
+
+def _storm(history: History) -> list[Witness]:
+    made = [integer(operation.answered.get("attempts")) for operation in history.operations]
+    attempts = [count for count in made if count is not None]
+    if len(attempts) < OPERATIONS_MIN:
+        return []
+    each = sum(attempts) / len(attempts)
+    if each <= ATTEMPTS_MAX:
+        return []
+    what = (
+        f"clients made {each:.1f} attempts for each of {len(attempts)} operations, more than {ATTEMPTS_MAX}"
+    )
+    return [Witness(what=what)]
+
+
+def _goodput(history: History, paced: Paced) -> tuple[list[Witness], list[Witness]]:
+    """Return what is wrong with the rates before and after the faults, and why nothing can be said."""
+    struck = min(fault.t for fault in history.faults)
+    healed = max((heal.t for heal in history.heals), default=struck) + RECOVERY_SECONDS
+    times = [op.completion.t for op in history.operations if op.ok and op.completion]
+    before, after = _rate(times, paced.begins, struck), _rate(times, healed, paced.ends)
+    if before is None or before * (struck - paced.begins) < ACKNOWLEDGED_MIN:
+        return [], [Witness(what=f"too little was acknowledged before the first fault, at {struck:.3f} s")]
+    if after is None:
+        what = f"clients stopped less than {WINDOW_SECONDS} s after the platform had its time to recover"
+        return [], [Witness(what=what)]
+    if after >= GOODPUT_MIN * before:
+        return [], []
+    what = (
+        f"{after:.1f} operations a second were acknowledged from {healed:.3f} s on, "
+        f"and {before:.1f} before the fault, at the same load"
+    )
+    return [Witness(what=what)], []
+
+
+def _rate(times: Sequence[float], begins: float, ends: float) -> float | None:
+    if ends - begins < WINDOW_SECONDS:
+        return None
+    return sum(begins <= t < ends for t in times) / (ends - begins)

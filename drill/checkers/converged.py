@@ -18,16 +18,20 @@ def converged(history: History, evidence: Evidence) -> Finding:
 
     After `complete` or a roll back the other site no longer follows; then the
     serving site must have every acknowledged post that the other one has.
-    Before catch-up there is nothing to compare, so nothing is concluded.
+    Before catch-up there is nothing to compare, so nothing is concluded. It is
+    demanded only once a core is healed and its bound is over; a site that
+    stays away for good leaves a core of one, which is like itself.
     """
     if not evidence.stage:
         return finding(NAME)
     if evidence.serving is None:
         return unread(NAME)
+    if evidence.stranded is not None:
+        return finding(NAME, counts={"different": 0})
     if evidence.other is None:
         return unread(NAME, site="the other site")
     if evidence.follows:
-        return _compare(evidence.serving, evidence.other)
+        return _compare(evidence.serving, evidence.other, too_early=_too_early(evidence))
     if evidence.complete or evidence.stage in ("complete", "rolled_back"):
         left = list(_left_behind(record_of(history), evidence.serving, evidence.other))
         return finding(NAME, violations=left, counts={"different": len(left)})
@@ -53,7 +57,19 @@ def _by_text(rows: Mapping[str, object] | Mapping[int, object]) -> Table:
     return {str(key): row for key, row in rows.items()}
 
 
-def _compare(serving: SiteStores, other: SiteStores) -> Finding:
+def _too_early(evidence: Evidence) -> str | None:
+    """Return why the sites need not be alike yet; None when they must be."""
+    bound = evidence.converged_within
+    if bound is None:
+        return None
+    if evidence.healed_at is None:
+        return "no core was healed, so nothing but safety may be demanded"
+    if evidence.read_at is not None and evidence.read_at < evidence.healed_at + bound:
+        return f"the stores were read before {bound} s had gone by since a core was healed"
+    return None
+
+
+def _compare(serving: SiteStores, other: SiteStores, *, too_early: str | None) -> Finding:
     violations: list[Witness] = []
     doubts: list[Witness] = []
     there = tables_of(other)
@@ -65,6 +81,10 @@ def _compare(serving: SiteStores, other: SiteStores) -> Finding:
             else:
                 doubts.append(Witness(what=f"{what} (held back: {reason})", key=key, site=other.site))
     counts = {"different": len(violations), "hidden": len(doubts)}
+    if too_early is not None and violations:
+        first = violations[0]
+        doubts.append(Witness(what=f"{first.what}; {too_early}", key=first.key, site=first.site))
+        violations = []
     return finding(NAME, violations=violations, doubts=doubts, counts=counts)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from drill.checkers.evidence import Evidence
 from drill.checkers.record import PostRecord, hidden_reason, record_of, unread, witness
+from drill.checkers.stranding import strandable
 from drill.history import History, Operation
 from drill.stores import SiteStores
 from drill.verdict import Finding, Witness, finding
@@ -26,19 +27,38 @@ def no_ghosts(history: History, evidence: Evidence) -> Finding:
     record = record_of(history)
     ghosts: list[Witness] = []
     hidden: list[Witness] = []
+    stranded: list[Witness] = []
+    optional = strandable(history, evidence.stranded)
     for operation, table, key, known in _missing(history, record, evidence.serving):
         reason = hidden_reason(evidence.serving, table, key) or hidden_reason(
             evidence.serving, "posts", operation.key
         )
         site = evidence.serving.site
-        if reason is None:
+        if reason is None and _may_be_stranded(operation, key, record, evidence, optional):
+            stranded.append(witness(operation, f"{known}, announced as stranded", key=key, site=site))
+        elif reason is None:
             what = f"{known}, gone at {site}, and no user asked for its deletion"
             ghosts.append(witness(operation, what, key=key, site=site))
         else:
             what = f"{known}, held back at {site} ({reason})"
             hidden.append(witness(operation, what, key=key, site=site))
-    counts = {"ghosts": len(ghosts), "hidden": len(hidden)}
-    return finding(NAME, violations=ghosts, doubts=hidden, counts=counts)
+    counts = {"ghosts": len(ghosts), "hidden": len(hidden), "stranded": len(stranded)}
+    doubts = stranded if evidence.conflicts_expected else hidden + stranded
+    return finding(NAME, violations=ghosts, doubts=doubts, counts=counts)
+
+
+def _may_be_stranded(
+    operation: Operation, key: str, record: PostRecord, evidence: Evidence, optional: frozenset[int]
+) -> bool:
+    """Whether only the site that stayed away may have it: it acknowledged it, or nobody but it showed it."""
+    if evidence.stranded is None:
+        return False
+    if operation.invoke.f == "comment":
+        return operation.begins in optional
+    upload = record.uploads.get(key)
+    if operation.invoke.f == "upload" or (upload is not None and upload.ok):
+        return (upload or operation).begins in optional
+    return operation.completion is not None and operation.completion.site == evidence.stranded.site
 
 
 def _missing(history: History, record: PostRecord, stores: SiteStores) -> Iterator[Missing]:
@@ -73,7 +93,7 @@ def posts_shown(operation: Operation) -> tuple[str, ...]:
     if operation.invoke.f == "get":
         return () if not_found(operation) else (operation.key,)
     posts = operation.answered.get("posts")
-    return tuple(str(post) for post in posts) if isinstance(posts, list | tuple) else ()
+    return tuple(map(str, posts)) if isinstance(posts, list | tuple) else ()
 
 
 def not_found(operation: Operation) -> bool:

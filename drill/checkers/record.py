@@ -30,11 +30,11 @@ class PostRecord:
         upload = self.uploads.get(post)
         return upload is not None and upload.ok and post not in self.deletes
 
-    def must_be_gone(self, post: str) -> Operation | None:
-        """Return the acknowledged delete that began after the upload was acknowledged, if there is one."""
+    def gone_by(self, post: str) -> list[Operation]:
+        """Return every acknowledged delete that began after the upload was acknowledged."""
         upload = self.uploads.get(post)
         made = upload.ends if upload else -1
-        return next((d for d in self.deletes.get(post, ()) if d.ok and d.begins > made), None)
+        return [delete for delete in self.deletes.get(post, ()) if delete.ok and delete.begins > made]
 
     def writes(self, post: str) -> list[Operation]:
         """Return the upload and the edits that may have set its text."""

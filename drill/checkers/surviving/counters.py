@@ -12,7 +12,7 @@ def likes(tally: Tally) -> None:
     possible: dict[tuple[str, str], Operation] = {}
     for operation in tally.history.of("like"):
         pair = (operation.key, str(operation.asked.get("user")))
-        if operation.possible and (operation.ok or pair not in possible):
+        if operation.possible and _says_more(tally, operation, possible.get(pair)):
             possible[pair] = operation
     for pair, operation in possible.items():
         if operation.ok and pair not in tally.stores.likes:
@@ -23,12 +23,19 @@ def likes(tally: Tally) -> None:
     _counted_likes(tally)
 
 
+def _says_more(tally: Tally, operation: Operation, known: Operation | None) -> bool:
+    """Whether `operation` promises its like more firmly than the one that is known: some may be stranded."""
+    if known is None:
+        return True
+    return operation.ok and (not known.ok or tally.optional(known))
+
+
 def _missing_like(tally: Tally, pair: tuple[str, str], operation: Operation) -> None:
     key = "/".join(pair)
     if tally.record.may_be_deleted(pair[0]) or tally.hidden(operation, "post_likes", key, post=pair[0]):
         return
     what = f"the like of {pair[0]} by {pair[1]} is lost: it is not at {tally.stores.site}"
-    tally.wrong("lost_post_likes", operation, what, key=key)
+    tally.lost("lost_post_likes", operation, what, key=key)
 
 
 def _counted_likes(tally: Tally) -> None:
@@ -43,20 +50,18 @@ def _counted_likes(tally: Tally) -> None:
 
 def views(tally: Tally) -> None:
     """Judge `posts.views`: acknowledged <= counted <= attempted, refusals left out."""
-    acknowledged: Counter[str] = Counter()
+    acknowledged: dict[str, list[Operation]] = defaultdict(list)
     attempted: Counter[str] = Counter()
-    example: dict[str, list[Operation]] = defaultdict(list)
     for operation in tally.history.of("view"):
         if operation.possible:
             attempted[operation.key] += 1
             if operation.ok:
-                acknowledged[operation.key] += 1
-                example[operation.key] = [operation]
+                acknowledged[operation.key].append(operation)
     for post, row in tally.stores.posts.items():
-        base = _views_before(tally, post)
-        low, high = base + acknowledged[post], base + attempted[post]
+        base, given = _views_before(tally, post), acknowledged.get(post, [])
+        low, high = base + len(given), base + attempted[post]
         if not low <= row.views <= high:
-            _out_of_bounds(tally, row, (low, high), example.get(post, []))
+            _out_of_bounds(tally, row, (low, high), given)
 
 
 def _views_before(tally: Tally, post: str) -> int:
@@ -64,13 +69,17 @@ def _views_before(tally: Tally, post: str) -> int:
     return row.views if row else 0
 
 
-def _out_of_bounds(tally: Tally, row: PostRow, bounds: tuple[int, int], example: list[Operation]) -> None:
+def _out_of_bounds(tally: Tally, row: PostRow, bounds: tuple[int, int], given: list[Operation]) -> None:
     low, high = bounds
     what = (
         f"post {row.id} at {tally.stores.site} counts {row.views} views, "
         f"and {low} were acknowledged of {high} attempted"
     )
-    if example:
-        tally.wrong("miscounted_views", example[0], what)
+    excused = [view for view in given if tally.optional(view)]
+    if low - len(excused) <= row.views < low:
+        for view in sorted(excused, key=lambda view: view.ends)[row.views - low :]:
+            tally.lost("lost_views", view, what)
+    elif given:
+        tally.wrong("miscounted_views", given[-1], what)
     else:
         tally.foreign("miscounted_views", row.id, what)

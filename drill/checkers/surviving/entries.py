@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from drill.checkers.record import integer
 from drill.checkers.surviving.tally import Tally
 from drill.history import Operation
 
@@ -91,11 +90,10 @@ def _absent(tally: Tally, table: Table, operation: Operation) -> None:
     post = operation.key if table.name == "comments" else None
     if tally.hidden(operation, table.name, entry, operation.invoke.request, post=post):
         return
-    tally.counts["lost_cents"] += integer(operation.asked.get("cents")) or 0
     what = (
         f"{table.singular} {entry} of request {operation.invoke.request} is lost: not at {tally.stores.site}"
     )
-    tally.wrong(f"lost_{table.name}", operation, what, key=str(entry))
+    tally.lost(f"lost_{table.name}", operation, what, key=str(entry))
 
 
 def _present(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from drill.checkers.record import PostRecord, Text, as_text, text_of
+from drill.checkers.record import Text, as_text, text_of
 from drill.checkers.surviving.tally import Tally
 from drill.history import Operation
 from drill.stores import PostRow
@@ -20,25 +20,33 @@ def _present_or_gone(tally: Tally, post: str, upload: Operation) -> None:
     row = tally.stores.posts.get(post)
     if row is None:
         if tally.record.must_exist(post) and not tally.hidden(upload, "posts", post):
-            tally.wrong(
+            tally.lost(
                 "lost_posts", upload, f"post {post} is lost: it is not at {tally.stores.site}", key=post
             )
         return
     if not upload.ok:
         tally.counts["recovered_posts"] += 1
-    delete = tally.record.must_be_gone(post)
-    if delete is not None:
-        if not tally.hidden(delete, "posts", post):
-            tally.wrong(
-                "returned_posts", delete, f"post {post} is back at {tally.stores.site} after its delete"
-            )
+    deletes = tally.record.gone_by(post)
+    if deletes:
+        _back(tally, post, deletes)
         return
-    wrong = _wrong_with(row, upload, tally.record)
+    wrong = _wrong_with(row, upload) or _wrong_text(tally, row)
     if wrong and not tally.hidden(upload, "posts", post):
         tally.wrong("wrong_posts", upload, f"post {post} at {tally.stores.site} {wrong}", key=post)
 
 
-def _wrong_with(row: PostRow, upload: Operation, record: PostRecord) -> str | None:
+def _back(tally: Tally, post: str, deletes: list[Operation]) -> None:
+    """Blame a delete that must have had its effect, if there is one, before one that may be stranded.
+
+    A user's edit beats a concurrent delete; that delete is then in quarantine, which is not its loss.
+    """
+    blamed = next((delete for delete in deletes if not tally.optional(delete)), deletes[0])
+    if not tally.hidden(blamed, "posts", post, count="hidden_deletes"):
+        what = f"post {post} is back at {tally.stores.site} after its delete"
+        tally.lost("returned_posts", blamed, what)
+
+
+def _wrong_with(row: PostRow, upload: Operation) -> str | None:
     asked = upload.asked
     for name, found in (
         ("author", row.author),
@@ -49,10 +57,23 @@ def _wrong_with(row: PostRow, upload: Operation, record: PostRecord) -> str | No
         expected = asked.get("user" if name == "author" else name)
         if expected is not None and found != expected:
             return f"has {name} {found!r}, and its upload said {expected!r}"
-    allowed = possible_texts(record.writes(row.id))
+    return None
+
+
+def _wrong_text(tally: Tally, row: PostRow) -> str | None:
+    """Return what is wrong with the text; edits that are stranded are noted as such, and are not wrong."""
+    writes = tally.record.writes(row.id)
+    allowed = possible_texts(writes)
     text = as_text(row.title, row.caption, row.tags)
-    if text not in allowed:
+    if text in allowed:
+        return None
+    kept = max((write.begins for write in writes if write.ok and not tally.optional(write)), default=-1)
+    newest = max((write.ends for write in writes if text_of(write) == text), default=-1)
+    if newest < kept or newest < 0:
         return f"says {text!r}, which is none of what may stand there last: {sorted(allowed)!r}"
+    for write in writes:
+        if write.ok and write.begins > newest:
+            tally.lost("lost_edits", write, f"an edit of post {row.id} is not at {tally.stores.site}")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from drill.checkers.office import offices
 from drill.checkers.surviving.tally import Tally
 from drill.history import Operation
 
@@ -14,7 +15,9 @@ def queue(tally: Tally) -> None:
         if post in tally.stores.posts:
             _queued_once(tally, post, upload, entries[post], held)
     _stranded(tally)
-    _went_back(tally)
+    done = _seen_done(tally)
+    _waits_again(tally, done)
+    _seen_waiting(tally, done)
 
 
 def _queued_once(tally: Tally, post: str, upload: Operation, entries: int, held: list[str]) -> None:
@@ -36,19 +39,35 @@ def _stranded(tally: Tally) -> None:
             tally.foreign("stranded_queue", str(row.id), what)
 
 
-def _went_back(tally: Tally) -> None:
-    done = _seen_done(tally)
+def _waits_again(tally: Tally, done: dict[str, Operation]) -> None:
     for row in tally.stores.queue.values():
         if row.state == "waiting" and row.post_id in done:
             what = f"post {row.post_id} was seen distributed, and waits again at {tally.stores.site}"
-            tally.wrong("returned_queue", done[row.post_id], what, key=row.post_id)
+            tally.lost("returned_queue", done[row.post_id], what, key=row.post_id)
 
 
 def _seen_done(tally: Tally) -> dict[str, Operation]:
+    """Return who was first to be answered that a post is done, for each that was seen so."""
     seen: dict[str, Operation] = {}
-    for operation in tally.history.of("queue"):
-        posts = operation.answered.get("done") if operation.ok else None
-        if isinstance(posts, list | tuple):
-            for post in posts:
-                seen.setdefault(str(post), operation)
+    for operation in sorted(tally.history.of("queue"), key=lambda read: read.ends):
+        for post in _posts(operation, "done"):
+            seen.setdefault(post, operation)
     return seen
+
+
+def _seen_waiting(tally: Tally, done: dict[str, Operation]) -> None:
+    """Find answers in which a post waits that was done before they were asked for."""
+    office = offices(tally.history)
+    for operation in tally.history.of("queue"):
+        if not operation.ok or not office.speaks(operation):
+            continue
+        for post in _posts(operation, "waiting"):
+            known = done.get(post)
+            if known is not None and known.ends < operation.begins and not tally.optional(known):
+                what = f"post {post} was seen distributed, and a later answer shows it waiting"
+                tally.wrong("returned_queue", operation, what, key=post)
+
+
+def _posts(operation: Operation, state: str) -> tuple[str, ...]:
+    posts = operation.answered.get(state) if operation.ok else None
+    return tuple(map(str, posts)) if isinstance(posts, list | tuple) else ()

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from drill.checkers.evidence import Announced, Evidence
-from drill.checkers.record import PostRecord, hidden_reason, record_of, witness
-from drill.checkers.stranding import strandable
+from drill.checkers.record import PostRecord, hidden_reason, integer, record_of, witness
+from drill.checkers.stranding import acknowledged_after, strandable
 from drill.history import History, Operation
 from drill.stores import SiteStores
 from drill.verdict import Finding, Witness, finding
@@ -32,6 +32,7 @@ class Tally:
     conflicts_expected: bool = False
     announced: Announced | None = None  #: of a site that stayed away
     strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
+    unread: frozenset[int] = frozenset()  #: lines of the invokes acknowledged after the stores were read
     violations: list[Witness] = field(default_factory=list)
     doubts: list[Witness] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
@@ -42,6 +43,11 @@ class Tally:
         self.counts[count] += 1
         self.violations.append(witness(operation, what, key=key))
 
+    def _blame(self, count: str, operation: Operation, what: str, key: str | None) -> None:
+        if count == "lost_ledger":
+            self.counts["lost_cents"] += integer(operation.asked.get("cents")) or 0
+        self.wrong(count, operation, what, key=key)
+
     def foreign(self, count: str, key: str, what: str) -> None:
         """Note something that no operation accounts for."""
         self.counts[count] += 1
@@ -49,10 +55,18 @@ class Tally:
 
     def lost(self, count: str, operation: Operation, what: str, *, key: str | None = None) -> None:
         """Note that the effect of `operation` is not there; `finding` tells lost from stranded."""
-        if operation.begins in self.strandable:
+        if operation.begins in self.unread:
+            self.counts["never_read"] += 1
+            late = f"{what}; but it was acknowledged after the stores were read"
+            self.doubts.append(witness(operation, late, key=key))
+        elif operation.begins in self.strandable:
             self.missing.append(Missing(operation, count, what, key))
         else:
-            self.wrong(count, operation, what, key=key)
+            self._blame(count, operation, what, key)
+
+    def optional(self, operation: Operation) -> bool:
+        """Whether the effect of an acknowledged `operation` may be missing without being lost."""
+        return operation.begins in self.strandable or operation.begins in self.unread
 
     def hidden(
         self,
@@ -85,9 +99,9 @@ class Tally:
     def _settle(self, missing: Missing, *, lost: bool) -> None:
         if lost:
             what = f"{missing.what}; more is missing than was announced"
-            self.wrong(missing.count, missing.operation, what, key=missing.key)
+            self._blame(missing.count, missing.operation, what, missing.key)
             return
-        self.counts["stranded"] += 1
+        self.counts[missing.count.replace("lost_", "stranded_").replace("returned_", "stranded_")] += 1
         what = f"{missing.what}; announced as stranded at the site that died"
         self.doubts.append(witness(missing.operation, what, key=missing.key))
 
@@ -104,4 +118,5 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
         evidence.conflicts_expected,
         evidence.stranded,
         strandable(history, evidence.stranded),
+        acknowledged_after(history, evidence.read_at),
     )

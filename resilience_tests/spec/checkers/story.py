@@ -166,7 +166,9 @@ class Platform:
         return {"posts": list(self.posts)}
 
     def on_feed(self, key: str, request: str, value: Value) -> Value:
-        return {"posts": list(self.posts)[-5:], "degraded": False}
+        liked = {post for post, user in self.likes if user == key}
+        mine = [post for post, row in self.posts.items() if row.author != key and post not in liked]
+        return {"posts": mine[-5:], "degraded": False}
 
     def on_queue(self, key: str, request: str, value: Value) -> Value:
         by_state = [(row.state, row.post_id) for row in self.queue.values()]

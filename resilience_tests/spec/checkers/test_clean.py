@@ -46,7 +46,7 @@ class Tick:
     cut_over: bool
 
 
-UNASKED = ("content", "unlink_safety", "feed", "cascade")
+UNASKED = ("content", "unlink_safety")
 """Checkers that judge only a drill that has something for them: a folder of files, a wiped site."""
 FROM_THE_HISTORY = ("bite", "one_writer", "split_brain", "read_honesty", "feed", "cascade")
 """Checkers that need no store."""

@@ -1,0 +1,94 @@
+"""Between which numbers a counter stands at a line of the history.
+
+At least what was acknowledged before a read began, at most what was attempted
+before its answer came; what was definitely refused counts for neither.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from drill.checkers.evidence import Evidence
+from drill.checkers.record import integer
+from drill.checkers.stranding import strandable
+from drill.history import History, Operation
+from drill.stores import PostRow
+
+
+@dataclass(slots=True)
+class Counted:
+    """One counter of one post: the lines at which it was surely, and possibly, raised."""
+
+    base: int = 0  #: what it counted before the drill
+    given: list[int] = field(default_factory=list)  #: lines of acknowledgements, in order
+    sent: list[int] = field(default_factory=list)  #: lines of invokes, in order
+
+    def between(self, begins: int, returned: int) -> tuple[int, int]:
+        """Return the least and the most that a read may show."""
+        return self.base + bisect_left(self.given, begins), self.base + bisect_left(self.sent, returned)
+
+
+NOTHING = Counted()
+
+Counters = Mapping[str, Mapping[str, Counted]]
+"""Name of the counter -> post -> its bounds."""
+
+
+def counters_of(history: History, evidence: Evidence) -> Counters:
+    """Return the bounds of every counter; what a dead site may have taken with it need not show."""
+    before = evidence.before.posts if evidence.before else {}
+    optional = strandable(history, evidence.announced)
+    return {"views": _views(history, before, optional), "likes": _likes(history, before, optional)}
+
+
+def _views(history: History, before: Mapping[str, PostRow], optional: frozenset[int]) -> dict[str, Counted]:
+    counted = {post: Counted(row.views) for post, row in before.items()}
+    for view in history.of("view"):
+        if view.possible:
+            lines = counted.setdefault(view.key, Counted())
+            lines.sent.append(view.begins)
+            if view.ok and view.completion is not None and view.begins not in optional:
+                lines.given.append(view.completion.n)
+    return _in_order(counted)
+
+
+def _likes(history: History, before: Mapping[str, PostRow], optional: frozenset[int]) -> dict[str, Counted]:
+    """Count users, not calls: a like is a like, however often it is sent."""
+    counted = {post: Counted(row.likes) for post, row in before.items()}
+    sent: set[tuple[str, object]] = set()
+    given: dict[tuple[str, object], int] = {}
+    for like in history.of("like"):
+        if not like.possible:
+            continue
+        pair = like.key, like.asked.get("user")
+        if pair not in sent:
+            sent.add(pair)
+            counted.setdefault(like.key, Counted()).sent.append(like.begins)
+        if like.ok and like.completion is not None and like.begins not in optional:
+            given[pair] = min(given.get(pair, like.completion.n), like.completion.n)
+    for (post, _), line in given.items():
+        counted[post].given.append(line)
+    return _in_order(counted)
+
+
+def _in_order(counted: dict[str, Counted]) -> dict[str, Counted]:
+    for lines in counted.values():
+        lines.given.sort()
+    return counted
+
+
+def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> Iterator[str]:
+    """Find the numbers of an answered get that cannot be; a stale one (not `current`) may show less."""
+    served = read.completion
+    if served is None or served.value is None:
+        return
+    answer, post, begins = served.value, read.key, read.begins
+    for name, posts in counters.items():
+        shown = integer(answer.get(name))
+        if shown is None:
+            continue
+        low, high = posts.get(post, NOTHING).between(begins, served.n)
+        if current and shown < low:
+            yield f"get shows {shown} {name} of post {post}, and {low} had been acknowledged"
+        if shown > high:
+            yield f"get shows {shown} {name} of post {post}, and {high} had been attempted"
