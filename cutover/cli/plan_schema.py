@@ -97,7 +97,7 @@ class TableKeys(_Keys):
     counters: list[Column] = Field(default=[], description="columns whose changes at both sites are added up")
     order: OrderKeys | None = Field(
         default=None,
-        description="of a queue: how its rows move forward; left out: one of two versions is kept",
+        description="of a queue: how its rows move forward; left out: nobody can say",
     )
     objects: list[ObjectKeys] = Field(default=[], description="the objects that a row owns")
 

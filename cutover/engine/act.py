@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from cutover.engine.compare import Comparer, Report, Verified, compare_touched
+from cutover.engine.homecoming import list_stranded, merge_stranded
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, read_register, renewed
 from cutover.errors import DrainLost, StaleTerm, Superseded
@@ -11,22 +12,29 @@ from cutover.model.action import (
     CloseSite,
     CompareSites,
     DeclareDrain,
+    Disqualify,
+    EndParting,
     Follow,
     GiveUpDrain,
     GrantEpoch,
     Guard,
     KeepLog,
+    ListStranded,
     MarkEligible,
+    MergeStranded,
     MoveSequences,
     OpenSite,
     PrepareSite,
+    PromoteSite,
     ReleaseBrake,
     ReleaseLog,
     RemoveFence,
+    Throttle,
     Unfollow,
     VerifyDelta,
 )
-from cutover.model.register import Drain, Grant
+from cutover.model.register import Drain, Grant, Unsent
+from cutover.protocol.promote import promoted
 
 Facts = dict[str, object]
 
@@ -47,8 +55,8 @@ class Executor:
                 await sites[site].prepare(guard=guard)
             case KeepLog(site):
                 return {"position": str(await sites[site].keep_log(guard=guard))}
-            case Follow(site, backfill):
-                await sites[site].follow(backfill=backfill, guard=guard)
+            case Follow(site, backfill, rejoin):
+                await sites[site].follow(backfill=backfill, rejoin=rejoin, guard=guard)
             case CompareSites():
                 return await self._compare(guard)
             case MarkEligible(site):
@@ -69,6 +77,21 @@ class Executor:
                 return await self._open(site, guard)
             case GiveUpDrain(site):
                 await change_register(self.parts, lambda grant: _given_up(grant, guard, site))
+            case Disqualify(site):
+                await change_register(self.parts, lambda grant: _disqualified(grant, guard, site))
+            case PromoteSite(site, lease_count):
+                grant = await change_register(
+                    self.parts, lambda grant: _promoted(grant, guard, site, lease_count)
+                )
+                return {"epoch": grant.epoch}
+            case ListStranded(site):
+                return await list_stranded(self.parts, site)
+            case MergeStranded(site):
+                return await merge_stranded(self.parts, site, guard)
+            case EndParting(site):
+                await self._end_parting(site, guard)
+            case Throttle(site, pace):
+                await sites[site].throttle(pace=pace, guard=guard)
             case ReleaseBrake(site, reason):
                 await sites[site].release_brake(reason=reason, guard=guard)
             case Unfollow(site):
@@ -113,10 +136,17 @@ class Executor:
             grant,
             epoch=grant.epoch + 1,
             serving=arriving,
+            eligible=(grant.serving,),  # it had everything when it was closed, and was compared
+            behind=(),
+            unsent=Unsent(),
             drain=None,
             lease_holder=arriving,
             lease_count=grant.lease_count + 1,
         )
+
+    async def _end_parting(self, left: str, guard: Guard) -> None:
+        await change_register(self.parts, lambda grant: _reunited(grant, guard, left))
+        await self.parts.sites[self.parts.plan.peer(left)].forget_merged(guard=guard)
 
     async def _open(self, site: str, guard: Guard) -> Facts:
         """A lease is counted from before it was written to the witness (S1c)."""
@@ -141,6 +171,28 @@ def _eligible(grant: Grant, guard: Guard, site: str) -> Grant | None:
     if site in grant.eligible:
         return None
     return replace(grant, eligible=tuple(sorted({*grant.eligible, site})))
+
+
+def _disqualified(grant: Grant, guard: Guard, site: str) -> Grant | None:
+    """A promotion that came first has taken a newer term, so that this is refused."""
+    _check(grant, guard)
+    if site not in grant.eligible:
+        return None
+    return replace(grant, eligible=tuple(name for name in grant.eligible if name != site))
+
+
+def _promoted(grant: Grant, guard: Guard, site: str, lease_count: int) -> Grant | None:
+    if grant.serving == site and grant.parted is not None:
+        return None
+    _check(grant, guard)
+    return promoted(grant, site, lease_count=lease_count, by="operator")
+
+
+def _reunited(grant: Grant, guard: Guard, left: str) -> Grant | None:
+    _check(grant, guard)
+    if grant.parted is None or grant.parted.left != left:
+        return None
+    return replace(grant, parted=None, eligible=(left,))
 
 
 def _given_up(grant: Grant, guard: Guard, leaving: str) -> Grant | None:

@@ -1,15 +1,32 @@
-"""The site agent: keeps the lease, ends drains that outlive their deadline, fences a site that was left."""
+"""The site agent: keeps the lease, ends drains that outlive their deadline, fences a site that was left,
+and promotes its own when the peer's lease has run out.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
 
+from cutover.engine.lag import Lag, Sent
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, renewed
 from cutover.errors import CutoverError, Refused
-from cutover.model.observation import Fence, FenceState
+from cutover.model.action import Guard
+from cutover.model.observation import Fence, FenceState, Instant, Lead
+from cutover.model.position import Position
 from cutover.model.register import Drain, Grant
 from cutover.ports.database import SiteDatabase
-from cutover.protocol.attend import Duty, EndDrain, RenewLease, Reopen, Shut
+from cutover.protocol.attend import (
+    Duty,
+    EndDrain,
+    Promote,
+    RenewLease,
+    Reopen,
+    Shut,
+    StandDown,
+    TakeOffice,
+    Watch,
+)
+from cutover.protocol.promote import promoted, with_lead
 
 
 @dataclass(slots=True)
@@ -21,6 +38,10 @@ class Agent:
     report: Callable[[str], None] = lambda _: None
     _drain: Drain | None = None
     _drain_since: float = 0.0
+    _lease: tuple[int, int] = (0, -1)  #: epoch and number of the newest renewal that was seen
+    _lease_since: float = 0.0
+    _office: int = 0  #: epoch under which `_sent` counts
+    _sent: Sent = field(default_factory=Sent)
 
     async def run(self) -> None:
         """Attend for ever, several times in each lease; what fails is tried again at the next turn."""
@@ -45,19 +66,30 @@ class Agent:
                 f"has seen a newer one: the witness has lost its memory. This site does not serve on it. "
                 f"Restore the witness to its newest state, or ask who made another register."
             )
-        age = self._age_of(seen.grant.drain)
-        for duty in self.parts.attend(self.site, fence, seen.grant, age):
+        self._count_from(grant)
+        for duty in self.parts.attend(self.parts.plan, self.site, fence, grant, self._watch(grant)):
             await self._do(duty, fence)
 
     @property
     def _database(self) -> SiteDatabase:
         return self.parts.sites[self.site]
 
-    def _age_of(self, drain: Drain | None) -> float:
+    def _count_from(self, grant: Grant) -> None:
+        """At a cutover the peer had everything; of what an earlier process counted nothing is known."""
+        if grant.serving == self.site and grant.epoch != self._office:
+            fresh = not grant.unsent.end and grant.parted is None
+            self._office = grant.epoch
+            self._sent = Sent(Lag(known=self.parts.clock.monotonic() if fresh else -inf))
+
+    def _watch(self, grant: Grant) -> Watch:
+        """Both ages are counted from when this agent first saw what they are of (S1c)."""
         now = self.parts.clock.monotonic()
-        if drain != self._drain:
-            self._drain, self._drain_since = drain, now
-        return now - self._drain_since
+        if grant.drain != self._drain:
+            self._drain, self._drain_since = grant.drain, now
+        lease = (grant.epoch, grant.lease_count)
+        if lease != self._lease:
+            self._lease, self._lease_since = lease, now
+        return Watch(drain_age=now - self._drain_since, silent=now - self._lease_since)
 
     async def _do(self, duty: Duty, fence: Fence) -> None:
         match duty:
@@ -66,26 +98,82 @@ class Agent:
             case EndDrain():
                 await change_register(self.parts, self._without_the_drain)
             case Reopen(epoch, guard):
-                started = await self._database.instant()
-                seconds = self.parts.plan.lease.seconds
-                grant = await change_register(self.parts, lambda grant: renewed(grant, self.site, seconds))
-                if grant.serving == self.site and grant.drain is None:
-                    await self._database.open(epoch=epoch, started=started, seconds=seconds, guard=guard)
+                await self._open(epoch, guard)
+            case Promote(lease_count):
+                await self._promote(lease_count)
+            case TakeOffice(epoch, guard):
+                await self._take_office(epoch, guard)
             case Shut(guard):
+                await self._database.close(guard=guard)
+            case StandDown(guard):
+                await self._database.unfollow(guard=guard)
                 await self._database.close(guard=guard)
 
     def _without_the_drain(self, grant: Grant) -> Grant | None:
         """The same drain only: another one has a deadline of its own."""
         return replace(grant, drain=None) if grant.drain == self._drain else None
 
+    async def _promote(self, lease_count: int) -> None:
+        """The register first: from here on nobody else is named under this epoch."""
+        grant = await change_register(
+            self.parts, lambda grant: promoted(grant, self.site, lease_count=lease_count, by="agent")
+        )
+        self.report(
+            f"{self.site!r} was promoted under epoch {grant.epoch}: the lease of its peer had run out"
+        )
+
+    async def _take_office(self, epoch: int, guard: Guard) -> None:
+        """Once it follows no more, nothing of the peer's can come after its own first write."""
+        await self._database.unfollow(guard=guard)
+        ceilings = (await self._read()).ceilings
+        await self._database.raise_sequences(dict(ceilings), guard=guard)
+        await self._open(epoch, guard)
+
+    async def _read(self) -> Grant:
+        return await change_register(self.parts, lambda _: None)
+
+    async def _open(self, epoch: int, guard: Guard) -> None:
+        started, grant = await self._renewed()
+        if grant.serving == self.site and grant.drain is None:
+            seconds = self.parts.plan.lease.seconds
+            await self._database.open(epoch=epoch, started=started, seconds=seconds, guard=guard)
+
     async def _renew(self, fence: Fence) -> None:
         """Only a site whose database takes a write may stay in office: the probe raises otherwise."""
         if fence.state is FenceState.OPEN and fence.lease_live:
             await self._database.probe_write()
-        started = await self._database.instant()
-        seconds = self.parts.plan.lease.seconds
-        grant = await change_register(self.parts, lambda grant: renewed(grant, self.site, seconds))
+        started, grant = await self._renewed()
         if grant.serving != self.site:
             raise Refused(f"{self.site!r} does not serve any more")
         if fence.state is FenceState.OPEN and fence.epoch > 0:
+            seconds = self.parts.plan.lease.seconds
             await self._database.renew_lease(epoch=grant.epoch, started=started, seconds=seconds)
+
+    async def _renewed(self) -> tuple[Instant, Grant]:
+        """A lease counts from before it was written to the witness; with it goes what the peer may lack."""
+        started = await self._database.instant()
+        now = self.parts.clock.monotonic()
+        lead = await self._database.lead()
+        unsent, seconds = self._sent.unsent(now, lead), self.parts.plan.lease.seconds
+
+        def change(grant: Grant) -> Grant | None:
+            new = renewed(grant, self.site, seconds)
+            if new is None:
+                return None
+            _check_memory(self.site, grant, lead)
+            return with_lead(new, self.parts.plan, lead, unsent)
+
+        return started, await change_register(self.parts, change)
+
+
+def _check_memory(site: str, grant: Grant, lead: Lead) -> None:
+    """A log that ends before what it held at the last renewal has forgotten: this is a new writer (S11)."""
+    if grant.lease_holder != site or not grant.unsent.end:
+        return
+    known = Position.parse(grant.unsent.end)
+    if not lead.end.reaches(known):
+        raise Refused(
+            f"the log of {site!r} ends at {lead.end}, and it held {known} when its lease was last renewed: "
+            f"its database has forgotten acknowledged writes, or was restored. It does not serve on. "
+            f"Let its peer be promoted (`cutover status`); then this site is compared and follows."
+        )

@@ -13,7 +13,7 @@ from cutover.engine.act import Executor
 from cutover.engine.journalling import begin, done_entry, move_entry, take_over_entry
 from cutover.engine.observe import Observer
 from cutover.engine.parts import Parts
-from cutover.engine.register import change_register
+from cutover.engine.register import change_register, read_register
 from cutover.errors import DrainLost, Inconclusive, NotReady, SiteUnreachable, StaleTerm, Superseded
 from cutover.model.action import Action, Guard
 from cutover.model.journal import Entry, Intent
@@ -64,8 +64,19 @@ class Coordinator:
         observer = Observer(self.parts)
         executor = Executor(self.parts, self._doing)
         while not self._at_goal(until):
-            await self._turn(observer, executor)
+            try:
+                await self._turn(observer, executor)
+            except StaleTerm:
+                await self._absorb()  # raises too when it was another coordinator
+                if not await self._was_promotion():
+                    raise
+                await self._take_term()
         return self._state.stage
+
+    async def _was_promotion(self) -> bool:
+        """Whether the newest term was taken by a survivor's promotion: then go on from what that left."""
+        grant = (await read_register(self.parts)).grant
+        return grant.parted is not None and grant.parted.term == grant.term > self._term
 
     async def _preflight(self) -> None:
         problems = await self.parts.preflight()

@@ -1,42 +1,17 @@
 """One look at the register and both sites."""
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 
+from cutover.engine.lag import Lag
 from cutover.engine.parts import Parts
 from cutover.engine.register import read_register
 from cutover.errors import CutoverError
 from cutover.model.observation import FenceState, Observation, SiteFacts
-from cutover.model.position import Position
 from cutover.model.register import Drain, Grant
 from cutover.model.stage import Stage
 from cutover.protocol.replay import State
-
-SAMPLES = 4096
-"""Looks remembered for the lag: at two a second, half an hour."""
-
-
-@dataclass(slots=True)
-class Lag:
-    """How long ago the arriving site is known to have had everything.
-
-    One clock only: when the leaving site's log was seen to end at a position,
-    and the other site is later seen to have applied it, then it had everything
-    at the moment of the first look.
-    """
-
-    _ends: deque[tuple[float, Position]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    _known: float = -inf
-
-    def seconds(self, now: float, end: Position | None, applied: Position | None) -> float:
-        """Take in one look, begun at `now`; return the age of that moment (inf: never known)."""
-        if end is not None:
-            self._ends.append((now, end))
-        while applied is not None and self._ends and applied.reaches(self._ends[0][1]):
-            self._known = self._ends.popleft()[0]
-        return now - self._known
 
 
 @dataclass(slots=True)
@@ -48,6 +23,8 @@ class Observer:
     _lag_of: str = ""
     _drain: Drain | None = None
     _drain_since: float = 0.0
+    _lease: tuple[int, int] = (0, -1)  #: epoch and number of the newest renewal that was seen
+    _lease_since: float = 0.0
 
     async def look(self, state: State) -> Observation:
         """See the register and both sites at once: each look may be part of the write pause."""
@@ -68,6 +45,7 @@ class Observer:
             drained=_drained(state, leaving, arriving),
             drain_overdue=self._overdue(now, grant.drain),
             takes_writes=takes_writes,
+            silent_seconds=self._silent(now, grant),
         )
 
     def _of_register(self, now: float, grant: Grant) -> Observation:
@@ -79,6 +57,7 @@ class Observer:
             drained=False,
             drain_overdue=self._overdue(now, grant.drain),
             takes_writes=False,
+            silent_seconds=self._silent(now, grant),
         )
 
     async def _site(self, site: str) -> SiteFacts | None:
@@ -98,6 +77,12 @@ class Observer:
         if drain != self._drain:
             self._drain, self._drain_since = drain, now
         return drain is not None and now - self._drain_since > drain.seconds
+
+    def _silent(self, now: float, grant: Grant) -> float:
+        lease = (grant.epoch, grant.lease_count)
+        if lease != self._lease:
+            self._lease, self._lease_since = lease, now
+        return now - self._lease_since
 
     async def _probe(self, state: State) -> bool:
         if state.stage is not Stage.CUT_OVER or state.pending:

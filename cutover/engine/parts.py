@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cutover.engine.objects import copy_object
 from cutover.model.change import Key, ObjectName, Transaction
+from cutover.model.merge import Settled
 from cutover.model.objects import Copied
 from cutover.model.observation import Fence, Observation
 from cutover.model.plan import Plan
@@ -20,8 +21,9 @@ from cutover.ports.database import Applier, ChangeLog, Rows, SiteDatabase
 from cutover.ports.objects import ObjectStore
 from cutover.ports.witness import Journal, Register
 from cutover.protocol.advance import advance
-from cutover.protocol.attend import Duty, attend
+from cutover.protocol.attend import Duty, Watch, attend
 from cutover.protocol.copying import reason_to_brake, superseded
+from cutover.protocol.merging import Scene, settle
 from cutover.protocol.moves import Decision
 from cutover.protocol.replay import State
 
@@ -48,7 +50,8 @@ class Parts:
     random: random.Random
     preflight: Callable[[], Awaitable[list[str]]]
     advance: Callable[[Plan, State, Observation], Decision] = advance
-    attend: Callable[[str, Fence, Grant, float], tuple[Duty, ...]] = attend
+    attend: Callable[[Plan, str, Fence, Grant, Watch], tuple[Duty, ...]] = attend
+    settle: Callable[[Scene], list[Settled]] = settle
     superseded: Callable[[Snapshot, Iterable[tuple[Key, int]]], frozenset[Key]] = superseded
     reason_to_brake: Callable[[Plan, Transaction], str | None] = reason_to_brake
     copy_object: CopyObject = copy_object

@@ -17,7 +17,7 @@ from cutover.engine.parts import Parts
 from cutover.engine.supply import Supply, objects_of
 from cutover.engine.touched import Touched
 from cutover.errors import CutoverError, Refused, SiteUnreachable
-from cutover.model.change import Change, Chunk, Key, LogItem, Quiet, Transaction, Truncate
+from cutover.model.change import Change, Chunk, Delete, Key, LogItem, Quiet, Transaction, Truncate
 from cutover.model.observation import Copying, Following
 from cutover.model.position import Position
 from cutover.ports.database import READ_AGAIN, Applier, Aside, ChangeLog
@@ -70,13 +70,14 @@ class Stream:
     _kept: float = 0.0  #: when the peer was last told what is durable here
     _retried: float = 0.0  #: when rows that are set aside were last tried again
     _recent: "deque[int]" = field(default_factory=lambda: deque(maxlen=RECENT_XIDS))
+    _pace: int | None = None  #: rows a second that may be copied
     _met: bool = False  #: the log has come to where this site was when the run began
     began: Position | None = field(init=False)
     _supply: Supply = field(init=False)
 
     def __post_init__(self) -> None:
         self._supply = Supply(self.parts, self.peer, self.site)
-        self.began = self.applied
+        self.began, self._pace = self.applied, self.following.pace
         self._pending = {table.table: None for table in self.copying if not table.done}
 
     @property
@@ -86,6 +87,8 @@ class Stream:
     async def run(self) -> None:
         """Apply until something fails; the failure is raised."""
         try:
+            if self.following.rejoin:
+                await self._take_merged()
             async with self._beside(self._read(), self._copy()):
                 while True:
                     await self._step()
@@ -113,6 +116,17 @@ class Stream:
             trouble = Refused(f"the log of {self.peer!r} cannot be followed: {type(error).__name__}: {error}")
             await self._queue.put(Failure(trouble))
 
+    async def _take_merged(self) -> None:
+        """Back after a parting: the peer's version of each row that was merged, and its absence too."""
+        for table, key in await self.parts.rows[self.peer].merged():
+            found, _ = await self.parts.rows[self.peer].read_again(table, key)
+            if self.applied is None:
+                raise Refused(f"{self.site!r} does not know how far it had applied its peer's log")
+            change = found or Transaction(xid=0, position=self.applied, changes=(Delete(table, key),))
+            whole = [replace(change, position=self.applied)]
+            aside = await self._without_objects(whole)
+            await self._applier.apply(whole, upserting=(table,), aside=aside, guard=self.following.guard)
+
     # -- the reader ------------------------------------------------------------------------
 
     async def _read(self) -> None:
@@ -138,9 +152,18 @@ class Stream:
                         self._supply.order(name)
                 await self._hand_over(chunk)
                 after = chunk.last
+                await self._keep_pace(chunk.rows)
+
+    async def _keep_pace(self, rows: int) -> None:
+        """An operator may bound it while the copy is under way."""
+        told = await self._applier.following()
+        self._pace = told.pace if told is not None else None
+        if self._pace is not None:
+            await self.parts.clock.sleep(rows / self._pace)
 
     def _rows(self, table: str) -> int:
-        return CHUNK_ROWS_WITH_OBJECTS if self.parts.plan.table(table).objects else CHUNK_ROWS
+        most = CHUNK_ROWS_WITH_OBJECTS if self.parts.plan.table(table).objects else CHUNK_ROWS
+        return most if self._pace is None else max(1, min(most, self._pace))
 
     async def _hand_over(self, chunk: Chunk) -> None:
         """Write the chunk's mark into the log, and wait until the applier has met it."""
@@ -214,7 +237,7 @@ class Stream:
             return
         aside = await self._without_objects(batch)
         again = await self._applier.apply(
-            batch, upserting=tuple(self._pending), aside=aside, guard=self.following.guard
+            batch, upserting=self._upserting(), aside=aside, guard=self.following.guard
         )
         self.applied = batch[-1].position
         self._recent.extend(transaction.xid for transaction in batch if transaction.changes)
@@ -222,6 +245,12 @@ class Stream:
         for row in again:
             if row.reason == READ_AGAIN:
                 await self._read_again(row, xids)
+
+    def _upserting(self) -> tuple[str, ...]:
+        """Tables in which a row may or may not be there: being copied, or merged at the peer."""
+        if self.following.rejoin:
+            return tuple(table.qualified for table in self.parts.plan.tables)
+        return tuple(self._pending)
 
     async def _without_objects(self, batch: Sequence[Transaction]) -> list[Aside]:
         """Rows whose object cannot be had: they must not become visible (S2).

@@ -62,30 +62,30 @@ def plan_digest(plan: Plan) -> str:
 
 
 def _gates_to_json(gates: Gates) -> dict[str, object]:
-    return {
+    asked = {"approve_merge": True} if gates.approve_merge else {}  # what came later is left out unless used
+    return asked | {
         "lag_seconds": float(gates.lag_seconds),
         "drain_seconds": float(gates.drain_seconds),
         "drain_attempts": gates.drain_attempts,
         "approve_cutover": gates.approve_cutover,
-        "approve_merge": gates.approve_merge,
         "delete_rows": gates.delete_rows,
     }
 
 
 def _table_to_json(table: Table) -> dict[str, object]:
-    return {
+    order = {} if table.order is None else {"order": _order_to_json(table.order)}
+    return order | {
         "schema": table.schema,
         "name": table.name,
         "key": list(table.key),
         "merge": table.merge.value,
         "counters": list(table.counters),
-        "order": _order_to_json(table.order),
         "objects": [_object_to_json(owned) for owned in table.objects],
     }
 
 
-def _order_to_json(order: Order | None) -> dict[str, object] | None:
-    return None if order is None else {"column": order.column, "values": list(order.values)}
+def _order_to_json(order: Order) -> dict[str, object]:
+    return {"column": order.column, "values": list(order.values)}
 
 
 def _object_to_json(owned: ObjectOf) -> dict[str, object]:
@@ -98,7 +98,7 @@ def _read_gates(gates: "_Object") -> Gates:
         drain_seconds=gates.number("drain_seconds"),
         drain_attempts=gates.whole("drain_attempts"),
         approve_cutover=gates.flag("approve_cutover"),
-        approve_merge=gates.flag("approve_merge"),
+        approve_merge=gates.has("approve_merge") and gates.flag("approve_merge"),
         delete_rows=gates.whole("delete_rows"),
     )
     gates.nothing_else()
@@ -118,7 +118,7 @@ def _read_table(table: "_Object") -> Table:
         key=table.texts("key"),
         merge=table.one_of("merge", MergeRule),
         counters=table.texts("counters"),
-        order=table.child_or_none("order", _read_order),
+        order=_read_order(table.child("order")) if table.has("order") else None,
         objects=table.each("objects", _read_object),
     )
     table.nothing_else()
@@ -186,8 +186,9 @@ class _Object:
     def child(self, key: str) -> "_Object":
         return _Object(self._get(key), f"{self._place}.{key}")
 
-    def child_or_none(self, key: str, read: Callable[["_Object"], _Value]) -> _Value | None:
-        return None if self._get(key) is None else read(self.child(key))
+    def has(self, key: str) -> bool:
+        """Whether a key that came later is there."""
+        return key in self._data
 
     def each(self, key: str, read: Callable[["_Object"], _Value]) -> tuple[_Value, ...]:
         values = self._typed(key, list, "a list")

@@ -121,8 +121,10 @@ class SiteDatabase(Protocol):
         row is recorded for `Rows.merged`, and the peer's log counts as applied
         up to `upto`: so a repetition finds nothing to do.
 
-        Returns the rows that differ from what was expected or that a
-        constraint refuses, with the reason; then nothing was changed at all.
+        Returns the rows that differ from what was expected, that a constraint
+        refuses, or that a foreign key between planned tables would leave
+        dangling (nothing else checks those here), each with the reason; then
+        nothing was changed at all.
         """
 
     async def forget_merged(self, *, guard: Guard) -> None:

@@ -5,24 +5,32 @@ from cutover.model.action import (
     CloseSite,
     CompareSites,
     DeclareDrain,
+    Disqualify,
+    EndParting,
     Follow,
     GiveUpDrain,
     GrantEpoch,
     KeepLog,
+    ListStranded,
     MarkEligible,
+    MergeStranded,
     MoveSequences,
     OpenSite,
     PrepareSite,
+    PromoteSite,
     ReleaseBrake,
     ReleaseLog,
     RemoveFence,
+    Throttle,
     Unfollow,
     VerifyDelta,
 )
 from cutover.model.journal import Intent
 from cutover.model.observation import FenceState, Observation, SiteFacts
 from cutover.model.plan import Plan
+from cutover.model.register import Unsent
 from cutover.model.stage import Direction, Stage
+from cutover.protocol.attend import lease_is_over
 from cutover.protocol.moves import CarryOn, Decision, Move, Wait
 from cutover.protocol.replay import SWITCHING, State
 
@@ -45,6 +53,9 @@ def advance(plan: Plan, state: State, seen: Observation) -> Decision:
     register alone decides, and what the journal still wants done may have been
     overtaken by it.
     """
+    apart = _apart(plan, state, seen)
+    if apart is not None:
+        return apart
     if state.stage in SWITCHING and seen.grant.serving == plan.leaving(state.direction):
         undone = _undo_switch(plan, state, seen)
         if undone is not None:
@@ -55,13 +66,68 @@ def advance(plan: Plan, state: State, seen: Observation) -> Decision:
         return _carry_on(plan, state, seen)
     if state.paused:
         return Wait("an operator runs `cutover resume`")
+    return _asked(plan, state, seen) or _from_stage(plan, state, seen)
+
+
+def _apart(plan: Plan, state: State, seen: Observation) -> Decision | None:
+    """A survivor was promoted, or an operator wants that, or wants an end without the other site.
+
+    The register alone decides: whatever the journal still wants done is void
+    once it names a survivor.
+    """
+    parted = seen.grant.parted
+    under_way = state.stage not in ENDED or any(isinstance(one, Disqualify) for one in state.pending)
+    if parted is not None and under_way and state.parted != parted.epoch:
+        because = f"{seen.grant.serving!r} was promoted by an {parted.by}, when the lease of {parted.left!r} "
+        return Move(Stage.PARTED, (), f"{because}had run out", state.direction)
+    if state.wanted is Intent.ABANDON and state.stage not in ENDED:
+        return _abandon(plan, seen)
+    if state.promote is not None and under_way:
+        return _promote(plan, state, seen, state.promote)
+    return None
+
+
+def _promote(plan: Plan, state: State, seen: Observation, site: str) -> Move | None:
+    """Past the lag bound an operator decides; that the lease has run out is waited for all the same."""
+    if site == seen.grant.serving or site not in seen.grant.eligible or _promoting(state, seen):
+        return None
+    if not lease_is_over(plan, seen.grant, seen.silent_seconds):
+        return None
+    action = PromoteSite(site, seen.grant.lease_count)
+    return Move(state.stage, (action,), f"an operator promotes {site!r}", state.direction)
+
+
+def _promoting(state: State, seen: Observation) -> bool:
+    return any(
+        isinstance(one, PromoteSite) and one.lease_count == seen.grant.lease_count for one in state.pending
+    )
+
+
+def _abandon(plan: Plan, seen: Observation) -> Move:
+    """End at the site that serves; the other one is left as it is, behind its fence."""
+    serving = seen.grant.serving
+    stage = Stage.COMPLETE if serving == plan.target else Stage.ROLLED_BACK
+    direction = Direction.FORWARD if serving == plan.target else Direction.BACK
+    ends: tuple[Action, ...] = (Disqualify(plan.peer(serving)), Unfollow(serving), ReleaseLog(serving))
+    actions = (GiveUpDrain(serving), OpenSite(serving), *ends) if seen.grant.drain is not None else ends
+    return Move(stage, actions, "an operator abandons the other site", direction)
+
+
+def _asked(plan: Plan, state: State, seen: Observation) -> Move | None:
+    """What an operator asked for and no stage knows of."""
+    looks = {plan.source: seen.source, plan.target: seen.target}
     if state.release is not None:
         actions = tuple(ReleaseBrake(site, state.release) for site in _braked(plan, state, seen))
         if actions:
-            return Move(
-                state.stage, actions, "an operator has looked and releases the brake", state.direction
-            )
-    return _from_stage(plan, state, seen)
+            because = "an operator has looked and releases the brake"
+            return Move(state.stage, actions, because, state.direction)
+    if state.throttle:
+        paced = tuple(
+            Throttle(site, state.pace) for site, facts in looks.items() if facts and facts.following
+        )
+        if paced:
+            return Move(state.stage, paced, "an operator bounds the pace of copying", state.direction)
+    return None
 
 
 def _carry_on(plan: Plan, state: State, seen: Observation) -> Decision:
@@ -91,6 +157,8 @@ def _from_stage(plan: Plan, state: State, seen: Observation) -> Decision:
             return _from_drain(plan, state, seen)
         case Stage.CUT_OVER:
             return _from_cut_over(plan, state, seen)
+        case Stage.PARTED:
+            return _from_parted(plan, state, seen)
         case Stage.SOAK:
             return _from_soak(plan, state, seen)
         case Stage.COMPLETE | Stage.ROLLED_BACK:
@@ -204,8 +272,69 @@ def _from_cut_over(plan: Plan, state: State, seen: Observation) -> Decision:
     return Move(Stage.ROLLED_BACK, _unlink(plan), f"{arriving!r} takes writes again", Direction.BACK)
 
 
+def _from_parted(plan: Plan, state: State, seen: Observation) -> Decision:
+    """The site that was left comes home: listed, merged, following again, compared, eligible."""
+    parted = seen.grant.parted
+    if parted is None:  # it has ended, and the coordinator died before it wrote that down
+        return _reunited(plan, state, seen)
+    left, survivor = parted.left, seen.grant.serving
+    if _facts(plan, seen, survivor) is None:
+        return Wait(f"{survivor!r} answers again: it serves alone")
+    if _facts(plan, seen, left) is None:
+        return Wait(f"{left!r} answers again; {_announced(parted.unsent)} may be stranded there")
+    if not state.listed:
+        actions: tuple[Action, ...] = (
+            Unfollow(left),
+            Unfollow(survivor),
+            CloseSite(left),
+            ListStranded(left),
+        )
+        return Move(Stage.PARTED, actions, f"{left!r} is back: it stays closed, and is listed")
+    if not state.merged:
+        if plan.gates.approve_merge and not state.merge_approved:
+            return Wait("an operator reads `cutover stranded list` and runs `cutover stranded merge`")
+        actions = (
+            MergeStranded(left),
+            Follow(left, backfill=False, rejoin=True),
+            Follow(survivor, backfill=False),
+        )
+        return Move(Stage.PARTED, actions, f"what {left!r} had not sent comes home")
+    late = _not_following_closely(plan, _towards(plan, survivor), seen)
+    if late is not None:
+        return late
+    if state.clean is None:
+        return Move(Stage.PARTED, (CompareSites(),), "both sites must be equal before one may be promoted")
+    if not state.clean:
+        return Wait("what differs is mended and `cutover verify` finds both sites equal")
+    return Move(Stage.PARTED, (EndParting(left),), "a full compare was clean")
+
+
+def _towards(plan: Plan, serving: str) -> Direction:
+    """The direction of a cutover that would leave the site that serves."""
+    return Direction.FORWARD if serving == plan.source else Direction.BACK
+
+
+def _announced(unsent: Unsent) -> str:
+    seconds = (
+        "an unknown time" if unsent.seconds is None else f"{unsent.seconds:.1f} s before its last renewal"
+    )
+    count = "an unknown number of" if unsent.transactions is None else f"up to {unsent.transactions}"
+    return f"{count} transactions of {seconds}, and what it wrote within its last lease,"
+
+
+def _reunited(plan: Plan, state: State, seen: Observation) -> Move:
+    if seen.grant.serving == plan.target:
+        return Move(Stage.SOAK, (), "both sites are one again, and the target serves")
+    return Move(Stage.VERIFY, (), "both sites are one again, and the source serves", Direction.FORWARD)
+
+
 def _from_soak(plan: Plan, state: State, seen: Observation) -> Decision:
     if state.wanted is Intent.COMPLETE:
+        for site, facts in ((plan.source, seen.source), (plan.target, seen.target)):
+            if facts is None:
+                return Wait(f"{site!r} answers again (`cutover abandon` ends it without)")
+            if facts.kept:
+                return Wait(f"{facts.kept} version(s) in quarantine are decided (`cutover quarantine list`)")
         return Move(Stage.COMPLETE, _unlink(plan), "an operator completes")
     if state.clean is None:
         return Move(Stage.SOAK, (CompareSites(),), "a compare was asked for")
@@ -252,6 +381,7 @@ def _leave_source_as_it_was(plan: Plan) -> tuple[Action, ...]:
     What was copied stays at the target, behind its closed fence.
     """
     return (
+        Disqualify(plan.target),
         Unfollow(plan.source),
         ReleaseLog(plan.source),
         RemoveFence(plan.source),
@@ -261,8 +391,12 @@ def _leave_source_as_it_was(plan: Plan) -> tuple[Action, ...]:
 
 
 def _unlink(plan: Plan) -> tuple[Action, ...]:
-    """Both workers are stopped for good before either log is let go (minio#20080)."""
+    """Nobody may be promoted who does not follow; and both workers are stopped for good before either
+    log is let go (minio#20080).
+    """
     return (
+        Disqualify(plan.source),
+        Disqualify(plan.target),
         Unfollow(plan.source),
         Unfollow(plan.target),
         ReleaseLog(plan.source),

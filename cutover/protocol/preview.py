@@ -2,11 +2,19 @@
 
 from dataclasses import replace
 
-from cutover.model.action import CloseSite, CompareSites, MarkEligible, VerifyDelta
+from cutover.model.action import (
+    CloseSite,
+    CompareSites,
+    EndParting,
+    ListStranded,
+    MarkEligible,
+    MergeStranded,
+    VerifyDelta,
+)
 from cutover.model.observation import Fence, FenceState, Observation, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position
-from cutover.model.register import Drain, Grant
+from cutover.model.register import Drain, Grant, Parting, Unsent
 from cutover.model.stage import Stage
 from cutover.protocol.advance import ENDED, advance
 from cutover.protocol.moves import CarryOn, Move, Wait
@@ -27,11 +35,13 @@ def preview(plan: Plan, state: State, grant: Grant | None) -> list[Move]:
         moves.append(Move(state.stage, state.pending, "the last move was not finished", state.direction))
         state = _finished(state)
     eligible = grant is not None and plan.target in grant.eligible
+    apart = state.stage is Stage.PARTED
     for _ in range(MOVES_MAX):
-        decision = advance(plan, state, _calm(plan, state, grant, eligible=eligible))
+        decision = advance(plan, state, _calm(plan, state, grant, eligible=eligible, apart=apart))
         if isinstance(decision, Wait | CarryOn):
             break
         moves.append(decision)
+        apart = apart and not any(isinstance(action, EndParting) for action in decision.actions)
         if any(isinstance(action, MarkEligible) for action in decision.actions):
             eligible = True
         state = _finished(_moved(state, decision))
@@ -47,19 +57,23 @@ def _moved(state: State, move: Move) -> State:
 def _finished(state: State) -> State:
     compared = any(isinstance(action, CompareSites | VerifyDelta) for action in state.pending)
     closed = any(isinstance(action, CloseSite) for action in state.pending)
+    listed = any(isinstance(action, ListStranded) for action in state.pending)
+    merged = any(isinstance(action, MergeStranded) for action in state.pending)
     return replace(
         state,
         pending=(),
+        listed=state.listed or listed,
+        merged=state.merged or merged,
         clean=True if compared else state.clean,
         end=SOMEWHERE if closed else state.end,
     )
 
 
-def _calm(plan: Plan, state: State, grant: Grant | None, *, eligible: bool) -> Observation:
+def _calm(plan: Plan, state: State, grant: Grant | None, *, eligible: bool, apart: bool) -> Observation:
     """Both sites answer, nothing differs, nobody is late."""
     facts = SiteFacts(fence=Fence(state=FenceState.OPEN, epoch=1, lease_live=True), end=SOMEWHERE)
     return Observation(
-        grant=_calm_grant(plan, state, grant, eligible=eligible),
+        grant=_calm_grant(plan, state, grant, eligible=eligible, apart=apart),
         source=facts,
         target=facts,
         lag_seconds=0.0,
@@ -69,10 +83,14 @@ def _calm(plan: Plan, state: State, grant: Grant | None, *, eligible: bool) -> O
     )
 
 
-def _calm_grant(plan: Plan, state: State, grant: Grant | None, *, eligible: bool) -> Grant:
+def _parting(plan: Plan, survivor: str, epoch: int) -> Parting:
+    return Parting(left=plan.peer(survivor), epoch=epoch, term=0, unsent=Unsent(), by="agent")
+
+
+def _calm_grant(plan: Plan, state: State, grant: Grant | None, *, eligible: bool, apart: bool) -> Grant:
     """As the register will read when this stage was reached."""
     serving = plan.source
-    if state.stage in (Stage.SOAK, Stage.COMPLETE):
+    if state.stage in (Stage.SOAK, Stage.COMPLETE, Stage.PARTED):
         serving = plan.target
     if state.stage is Stage.DRAIN:
         serving = plan.leaving(state.direction)
@@ -90,6 +108,7 @@ def _calm_grant(plan: Plan, state: State, grant: Grant | None, *, eligible: bool
         lease_count=1,
         eligible=(),
     )
+    serving = grant.serving if grant is not None and state.stage is Stage.PARTED else serving
     stands = Drain(leaving=serving, seconds=plan.gates.drain_seconds, term=0, entry=0)
     return replace(
         base,
@@ -97,4 +116,5 @@ def _calm_grant(plan: Plan, state: State, grant: Grant | None, *, eligible: bool
         lease_count=max(1, base.lease_count),
         eligible=(plan.target,) if eligible else (),
         drain=stands if state.stage is Stage.DRAIN else None,
+        parted=_parting(plan, serving, state.parted) if apart else None,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cutover.errors import Refused
 from cutover.model.action import (
@@ -9,7 +10,11 @@ from cutover.model.action import (
     CloseSite,
     CompareSites,
     GiveUpDrain,
+    ListStranded,
+    MergeStranded,
+    PromoteSite,
     ReleaseBrake,
+    Throttle,
     VerifyDelta,
     action_from_json,
 )
@@ -38,6 +43,13 @@ class State:
     approved: bool = False
     wanted: Intent | None = None  #: roll back or complete
     release: str | None = None  #: the reason of a brake that an operator has looked at
+    parted: int = 0  #: epoch of the newest parting that was met
+    listed: bool = False  #: what was stranded has been listed since
+    merged: bool = False  #: and merged
+    merge_approved: bool = False
+    promote: str | None = None  #: the site that an operator promotes past the lag bound
+    pace: int | None = None  #: rows a second that are copied, as an operator asks
+    throttle: bool = False  #: that has not been told to the worker yet
 
 
 def replay(entries: Iterable[Entry], state: State | None = None) -> State:
@@ -85,7 +97,27 @@ def _after_move(state: State, entry: Entry) -> State:
         drains=0 if arrived else state.drains + int(gave_up),
         end=state.end if {state.stage, stage} <= SWITCHING else None,
         wanted=None if stage in (Stage.ROLLED_BACK, Stage.COMPLETE) else state.wanted,
+        **_parting(state, stage, entry),
     )
+
+
+def _parting(state: State, stage: Stage, entry: Entry) -> dict[str, Any]:
+    """A parting is met once; what was known of the sites before it is void."""
+    if stage is Stage.PARTED:
+        epoch = int(str(entry.facts["epoch"]))
+        if epoch != state.parted:
+            return {
+                "parted": epoch,
+                "listed": False,
+                "merged": False,
+                "merge_approved": False,
+                "clean": None,
+                "approved": False,
+                "promote": None,
+            }
+    if state.stage is Stage.PARTED and stage is Stage.VERIFY:
+        return {"paused": True}  # the source took back: to try again is the operator's decision
+    return {}
 
 
 def _after_done(state: State, entry: Entry) -> State:
@@ -100,6 +132,14 @@ def _after_done(state: State, entry: Entry) -> State:
             return replace(state, clean=bool(entry.facts["clean"]), delta_compared=True)
         case ReleaseBrake():
             return replace(state, release=None)
+        case ListStranded():
+            return replace(state, listed=True)
+        case MergeStranded():
+            return replace(state, merged=True)
+        case PromoteSite():
+            return replace(state, promote=None)
+        case Throttle():
+            return replace(state, throttle=False)
         case _:
             return state
 
@@ -112,8 +152,15 @@ def _after_intent(state: State, intent: Intent, entry: Entry) -> State:
             return replace(state, paused=False, drains=0)
         case Intent.VERIFY:
             return replace(state, clean=None)
-        case Intent.ROLL_BACK | Intent.COMPLETE:
+        case Intent.ROLL_BACK | Intent.COMPLETE | Intent.ABANDON:
             return replace(state, wanted=intent, paused=False)
+        case Intent.PROMOTE:
+            return replace(state, promote=str(entry.facts.get("site")))
+        case Intent.MERGE:
+            return replace(state, merge_approved=True)
+        case Intent.THROTTLE:
+            pace = entry.facts.get("pace")
+            return replace(state, throttle=True, pace=pace if isinstance(pace, int) else None)
         case Intent.RELEASE_BRAKE:
             return replace(state, release=str(entry.facts.get("reason")))
         case Intent.TAKE_OVER:

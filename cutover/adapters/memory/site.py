@@ -1,14 +1,17 @@
 """The port SiteDatabase over a memory server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cutover.adapters.memory.server import MemoryServer
+from cutover.adapters.memory.server import Fenced, MemoryServer
 from cutover.errors import Refused, StaleTerm
 from cutover.model.action import Guard
-from cutover.model.change import Key
-from cutover.model.observation import Copying, Fence, Following, Instant, SiteFacts
+from cutover.model.change import Change, Delete, Insert, Key, Row, Update
+from cutover.model.merge import Kept, Quarantined, Reference, Settled
+from cutover.model.observation import Copying, Fence, Following, Instant, Lead, SiteFacts
 from cutover.model.position import Position
+from cutover.ports.database import Aside
+from cutover.protocol.merging import parents_of
 
 CLOSE_LOOKS = 2_000
 """Looks for writers that still hold the fence before a close is refused."""
@@ -60,6 +63,7 @@ class MemorySite:
         server.prepared, server.opened, server.epoch = False, False, 0
         server.told, server.applied, server.slot, server.guard = None, None, None, Guard(0, 0)
         server.copying, server.aside, server.touched, server.watching = {}, {}, {}, False
+        server.quarantine, server.merged = {}, {}
         await self.server.reach()
 
     async def instant(self) -> Instant:
@@ -98,7 +102,7 @@ class MemorySite:
         for _ in range(CLOSE_LOOKS):
             if self.server.writers == 0:
                 break
-            await self.server.reach()
+            await self.server.between()
         else:
             raise Refused(f"{self.server.writers} writer(s) hold the fence of {self.site!r}: end them first")
         self.server.pass_guard(guard)
@@ -132,11 +136,12 @@ class MemorySite:
         self.server.slot = None
         await self.server.reach()
 
-    async def follow(self, *, backfill: bool, guard: Guard) -> None:
+    async def follow(self, *, backfill: bool, guard: Guard, rejoin: bool = False) -> None:
         """Tell the worker to follow the peer."""
         await self.server.reach()
         self.server.pass_guard(guard)
-        self.server.told = Following(backfill=backfill, guard=guard)
+        pace = self.server.told.pace if self.server.told else None
+        self.server.told = Following(backfill=backfill, guard=guard, rejoin=rejoin, pace=pace)
         if backfill:
             for table in self.server.plan.tables:
                 fresh = Copying(table=table.qualified, after=None, done=False)
@@ -149,6 +154,132 @@ class MemorySite:
         if self.server.prepared:
             self.server.pass_guard(guard)
         self.server.told = None
+        await self.server.reach()
+
+    async def throttle(self, *, pace: int | None, guard: Guard) -> None:
+        """Bound how fast the worker copies."""
+        await self.server.reach()
+        self.server.pass_guard(guard)
+        if self.server.told is not None:
+            self.server.told = replace(self.server.told, pace=pace)
+        await self.server.reach()
+
+    async def lead(self) -> Lead:
+        """How far this site is ahead of its peer."""
+        await self.server.reach()
+        server = self.server
+        lead = Lead(
+            end=server.synced_end,
+            confirmed=None if server.slot is None else server.position(server.slot),
+            transactions=server.xid,
+            sequences=tuple(sorted(server.sequence.items())),
+        )
+        await server.reach()
+        return lead
+
+    async def references(self) -> Sequence[Reference]:
+        """The foreign keys between planned tables."""
+        return self.server.references
+
+    async def merge(self, settled: Sequence[Settled], *, upto: Position, guard: Guard) -> Sequence[Aside]:
+        """Write what was settled, in one transaction, through the open fence."""
+        await self.server.reach()
+        self.server.pass_guard(guard)
+        if not self.server.accepts_writes():
+            raise Fenced(self.server.site, self.server.epoch)
+        refused = [*self._against(settled), *self._dangling(settled)]
+        if not refused:
+            self._write([one for one in settled if one.changes])
+            self._keep([kept for one in settled for kept in one.kept])
+            self.server.merged |= {(one.table, one.key): None for one in settled}
+            self.server.applied = upto
+        await self.server.reach()
+        return refused
+
+    def _against(self, settled: Sequence[Settled]) -> Iterator[Aside]:
+        """What stands in the way of each row; rows that are not visible yet are still locked."""
+        server = self.server
+        leaving = {(one.table, one.key) for one in settled if one.row is None}
+        for one in settled:
+            here = server.tables[one.table].get(one.key)
+            if here != one.expected or server.locked({(one.table, one.key): None}):
+                yield Aside(table=one.table, key=one.key, reason="it was changed meanwhile")
+            elif one.changes and one.row is not None:
+                rival = self._rival(one.table, one.key, one.row)
+                if rival is not None and (one.table, rival) not in leaving:
+                    yield Aside(table=one.table, key=one.key, reason=f"{'/'.join(rival)} is equal to it")
+
+    def _dangling(self, settled: Sequence[Settled]) -> Iterator[Aside]:
+        """Foreign keys that would refer to nothing: nobody else checks them here."""
+        after = {(one.table, one.key): one.row for one in settled}
+        gone = {place for place, row in after.items() if row is None}
+        for one in settled:
+            if not one.changes:
+                continue
+            if one.row is not None:
+                for table, key in parents_of(self.server.references, one.table, one.row):
+                    if after.get((table, key), self.server.tables[table].get(key)) is None:
+                        yield Aside(table=one.table, key=one.key, reason=f"it refers to {table}, not there")
+            elif any(True for _ in self._children(one.table, one.key, gone)):
+                yield Aside(table=one.table, key=one.key, reason="a row refers to it")
+
+    def _children(self, table: str, key: Key, gone: Container[tuple[str, Key]]) -> Iterator[Key]:
+        for reference in self.server.references:
+            if reference.parent == table:
+                for child, row in self.server.tables[reference.child].items():
+                    hangs = tuple(row.get(column) for column in reference.columns) == key
+                    if hangs and (reference.child, child) not in gone:
+                        yield child
+
+    def _rival(self, table: str, key: Key, row: Row) -> Key | None:
+        """Another row with the same value where values must differ."""
+        for column in self.server.unique.get(table, ()):
+            for other, there in self.server.tables[table].items():
+                if other != key and there.get(column) == row.get(column):
+                    return other
+        return None
+
+    def _write(self, settled: Sequence[Settled]) -> None:
+        changes: list[Change] = []
+        for one in settled:
+            if one.row is None:
+                changes.append(Delete(one.table, one.key))
+            elif one.expected is None:
+                changes.append(Insert(one.table, one.key, one.row))
+            else:
+                changes.append(Update(one.table, one.key, one.row))
+        if changes:
+            self.server.show(self.server.commit(changes, request=None))
+
+    def _keep(self, versions: Sequence[Kept]) -> None:
+        for kept in versions:
+            self.server.kept += 1
+            self.server.quarantine[self.server.kept] = kept
+
+    async def forget_merged(self, *, guard: Guard) -> None:
+        """The peer follows again."""
+        await self.server.reach()
+        self.server.pass_guard(guard)
+        self.server.merged = {}
+        await self.server.reach()
+
+    async def quarantine(self) -> Sequence[Quarantined]:
+        """The kept versions that nobody has decided on."""
+        await self.server.reach()
+        return [Quarantined(number=number, kept=kept) for number, kept in self.server.quarantine.items()]
+
+    async def resolve(self, number: int, *, take: bool) -> None:
+        """An operator decided on a kept version."""
+        await self.server.reach()
+        kept = self.server.quarantine.get(number)
+        if kept is None:
+            raise Refused(f"nothing in the quarantine of {self.site!r} has the number {number}")
+        if take:
+            if not self.server.accepts_writes():
+                raise Fenced(self.server.site, self.server.epoch)
+            here = self.server.tables[kept.table].get(kept.key)
+            self._write([Settled(table=kept.table, key=kept.key, expected=here, row=kept.row)])
+        del self.server.quarantine[number]
         await self.server.reach()
 
     async def remember_register(self, *, epoch: int, revision: int) -> bool:
@@ -215,3 +346,9 @@ def refuse_unless_told(server: MemoryServer, guard: Guard) -> Following:
     if server.told.braked:
         raise Refused(f"the applier of {server.site!r} is stopped: {server.told.braked}")
     return server.told
+
+
+def refuse_if_open(server: MemoryServer) -> None:
+    """Whoever serves has drained its peer, or was parted from it: what that wrote is merged, not applied."""
+    if server.prepared and server.opened and server.epoch > 0:
+        raise Refused(f"{server.site!r} is open under epoch {server.epoch}: it applies no writes of its peer")

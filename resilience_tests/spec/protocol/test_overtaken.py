@@ -7,7 +7,7 @@ from cutover.model.journal import Intent
 from cutover.model.observation import Fence, FenceState, Observation, SiteFacts
 from cutover.model.stage import Direction, Stage
 from cutover.protocol.advance import advance
-from cutover.protocol.attend import Reopen, attend
+from cutover.protocol.attend import Reopen, Watch, attend
 from cutover.protocol.moves import CarryOn, Move, Wait
 from resilience_tests.spec.protocol.worlds import AT, CALM, CLOSED, GRANT, OPEN, PLAN
 
@@ -26,8 +26,8 @@ def test_a_drain_that_was_to_be_given_up_after_the_epoch_was_granted_goes_forwar
 def test_a_target_that_was_granted_is_opened_by_its_agent_though_it_never_served() -> None:
     """Its coordinator died between the grant and the opening: nobody would serve until it came back."""
     fence = Fence(state=FenceState.CLOSED, epoch=0, guard=Guard(1, 2))
-    assert attend("west", fence, TARGET_SERVES, 0.0) == (Reopen(2, Guard(1, 2)),)
-    assert attend("west", fence, GRANT, 0.0) == ()
+    assert attend(PLAN, "west", fence, TARGET_SERVES, Watch(drain_age=0.0)) == (Reopen(2, Guard(1, 2)),)
+    assert attend(PLAN, "west", fence, GRANT, Watch(drain_age=0.0)) == ()
 
 
 def soak(**changes: SiteFacts | float | None) -> Observation:

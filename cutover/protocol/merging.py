@@ -1,0 +1,307 @@
+"""What becomes of rows that two sites changed apart: the three-way merge (S4, S7).
+
+`theirs` is what the site that was left did after the fork, `ours` what the
+survivor did, `here` what stands at the survivor now. Nothing is lost: what does
+not become visible is kept whole in quarantine. The order between two versions
+is total: the survivor's epoch is the newer one, so its version stays, except
+that a user's edit beats a concurrent delete.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+
+from cutover.model.change import UNCHANGED, Change, Delete, Insert, Key, Row, Transaction, Truncate, Update
+from cutover.model.merge import Divergence, Kept, Reference, Settled
+from cutover.model.plan import MergeRule, Plan, Table
+
+Place = tuple[str, Key]
+"""A row: its table, qualified, and its key."""
+Divergences = dict[Place, Divergence]
+
+
+def fold(plan: Plan, seen: Divergences, transaction: Transaction) -> None:
+    """Take one transaction of a site's own into what it did to each row."""
+    for change in transaction.changes:
+        if isinstance(change, Truncate):
+            continue
+        if isinstance(change, Update) and change.old_key not in (None, change.key):
+            assert change.old_key is not None  # the test above says so
+            _take(plan, seen, Delete(change.table, change.old_key, change.old), transaction)
+            _take(plan, seen, Insert(change.table, change.key, change.row), transaction)
+        else:
+            _take(plan, seen, change, transaction)
+
+
+def _take(plan: Plan, seen: Divergences, change: Change, transaction: Transaction) -> None:
+    assert not isinstance(change, Truncate)  # `fold` leaves them out
+    place = (change.table, change.key)
+    before = seen.get(place)
+    old = None if isinstance(change, Insert) else change.old
+    if before is None:
+        made = isinstance(change, Insert)
+        before = Divergence(table=change.table, key=change.key, made=made, row=old, base=old)
+    seen[place] = replace(
+        before,
+        row=None if isinstance(change, Delete) else _whole(change.row, before.row),
+        deltas=_added(plan.table(change.table), before, change),
+        request=transaction.request,
+        transaction=transaction.xid,
+    )
+
+
+def _whole(new: Row, before: Row | None) -> Row:
+    """A large value that did not change is taken from what stood there, if that is known."""
+    known = before or {}
+    return {
+        column: known.get(column, value) if value is UNCHANGED else value for column, value in new.items()
+    }
+
+
+def _added(
+    table: Table, before: Divergence, change: Insert | Update | Delete
+) -> tuple[tuple[str, Decimal], ...]:
+    if not isinstance(change, Update) or change.old is None:
+        return before.deltas
+    sums = dict(before.deltas)
+    for column in table.counters:
+        sums[column] = (
+            sums.get(column, Decimal(0)) + _number(change.row, column) - _number(change.old, column)
+        )
+    return tuple(sums.items())
+
+
+def _number(row: Row, column: str) -> Decimal:
+    value = row.get(column)
+    try:
+        return Decimal(value) if isinstance(value, str) else Decimal(0)
+    except InvalidOperation:
+        return Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """All that a merge decides on."""
+
+    plan: Plan
+    left: str  #: the site that was left
+    references: Sequence[Reference]
+    theirs: Mapping[Place, Divergence]
+    ours: Mapping[Place, Divergence]
+    here: Mapping[Place, Row]  #: rows of `theirs`, and parents that they refer to; absent: not there
+    children: Mapping[Place, Sequence[Place]] = field(default_factory=dict)  #: who refers to a row, here
+    objects: Mapping[Place, str] = field(default_factory=dict)  #: why the objects of a row cannot be had
+
+
+def settle(scene: Scene) -> list[Settled]:
+    """Say for every row that the left site changed what becomes of it: parents first."""
+    refused: set[Place] = set()  #: deletes that were not taken: what hung on them stays too
+    present = dict.fromkeys(scene.here, True)
+    settled = []
+    for table in _parents_first(scene.plan, scene.references):
+        for place, theirs in scene.theirs.items():
+            if place[0] != table:
+                continue
+            one = _with_family(scene, _settle(scene, place, theirs), refused, present)
+            if theirs.row is None and one.row is not None:
+                refused.add(place)
+            present[place] = one.row is not None
+            settled.append(one)
+    return settled
+
+
+def _parents_first(plan: Plan, references: Sequence[Reference]) -> list[str]:
+    """Table names in an order in which no child comes before its parent; a circle keeps the plan's order."""
+    left = [table.qualified for table in plan.tables]
+    ordered: list[str] = []
+    while left:
+        free = [
+            name
+            for name in left
+            if all(one.parent in ordered or one.parent == name for one in references if one.child == name)
+        ]
+        ordered += free or left[:1]
+        left = [name for name in left if name not in ordered]
+    return ordered
+
+
+def _settle(scene: Scene, place: Place, theirs: Divergence) -> Settled:
+    """One row by itself."""
+    here, ours, table = scene.here.get(place), scene.ours.get(place), scene.plan.table(place[0])
+    stays = Settled(table=place[0], key=place[1], expected=here, row=here)
+    if ours is None:
+        return _only_theirs(scene, stays, theirs)
+    if theirs.row is None:
+        return _their_delete(scene, stays, theirs, ours)
+    if here is None:
+        return _our_delete(scene, table, stays, theirs, ours)
+    if table.merge is MergeRule.QUEUE:
+        return _further(scene, table, stays, theirs)
+    return _both_wrote(scene, table, stays, theirs, ours)
+
+
+def _only_theirs(scene: Scene, stays: Settled, theirs: Divergence) -> Settled:
+    """The only side that changed is taken."""
+    if theirs.row is None:
+        return replace(stays, row=None, because=f"only {scene.left} changed it: it was deleted")
+    if not theirs.made and stays.expected is None:
+        return _kept(scene, stays, theirs, "it was there at the fork, and it is not here")
+    if theirs.made and stays.expected is not None and stays.expected != theirs.row:
+        return _kept(scene, stays, theirs, "another row has its key here")
+    return replace(stays, row=_whole(theirs.row, stays.expected), because=f"only {scene.left} changed it")
+
+
+def _their_delete(scene: Scene, stays: Settled, theirs: Divergence, ours: Divergence) -> Settled:
+    """A user's edit beats a concurrent delete, and the delete is kept; a job's edit does not."""
+    if stays.expected is None:
+        return replace(stays, because="both deleted it")
+    if ours.request is not None and _edited(scene.plan.table(stays.table), ours):
+        return _kept(scene, stays, theirs, "a user edited it here while it was deleted there")
+    lost = Kept(
+        table=stays.table,
+        key=stays.key,
+        row=stays.expected,
+        site=_survivor(scene),
+        reason=f"{scene.left} deleted it, and no user edited it here meanwhile",
+        request=ours.request,
+    )
+    return replace(stays, row=None, kept=(lost,), because=lost.reason)
+
+
+def _our_delete(scene: Scene, table: Table, stays: Settled, theirs: Divergence, ours: Divergence) -> Settled:
+    if theirs.made and ours.made:
+        return _kept(scene, stays, theirs, "both sites made it, and it was deleted here")
+    if theirs.request is None or not _edited(table, theirs) or theirs.row is None:
+        return _kept(scene, stays, theirs, "it was deleted here, and no user edited it there meanwhile")
+    lost = Kept(
+        table=stays.table,
+        key=stays.key,
+        row=None,
+        site=_survivor(scene),
+        reason=f"a user edited it at {scene.left} while it was deleted here",
+        request=ours.request,
+    )
+    return replace(stays, row=theirs.row, kept=(lost,), because=lost.reason)
+
+
+def _further(scene: Scene, table: Table, stays: Settled, theirs: Divergence) -> Settled:
+    """A queue only moves forward; versions that cannot be told apart stay apart."""
+    assert stays.expected is not None
+    assert theirs.row is not None
+    if table.order is None:
+        if stays.expected == theirs.row:
+            return replace(stays, because="both sites left it alike")
+        return _kept(scene, stays, theirs, "both sites moved it, and the plan names no `order`")
+    ranks = {value: rank for rank, value in enumerate(table.order.values)}
+    here, there = stays.expected.get(table.order.column), theirs.row.get(table.order.column)
+    if ranks.get(str(there), -1) > ranks.get(str(here), -1):
+        return replace(
+            stays, row=_whole(theirs.row, stays.expected), because=f"it came further at {scene.left}"
+        )
+    return replace(stays, because="it is as far here")
+
+
+def _both_wrote(scene: Scene, table: Table, stays: Settled, theirs: Divergence, ours: Divergence) -> Settled:
+    """Counters add up; other columns are taken from the only side that changed any of them."""
+    assert stays.expected is not None
+    assert theirs.row is not None
+    added = _sum(stays.expected, theirs)
+    if not _edited(table, theirs, against=stays.expected):
+        return replace(stays, row=added, because="what was counted at both sites is added up")
+    if ours.base is not None and not _edited(table, ours):
+        text = {column: value for column, value in theirs.row.items() if column not in table.counters}
+        row = _whole({**added, **text}, added)
+        return replace(stays, row=row, because=f"only {scene.left} edited it; what was counted is added up")
+    lost = _kept(scene, stays, theirs, "both sites changed it, and the newer epoch's version stays")
+    return replace(lost, row=added)
+
+
+def _edited(table: Table, one: Divergence, against: Row | None = None) -> bool:
+    """Whether more than counters differs from the fork; without the fork's row, from what stands here."""
+    before = one.base if one.base is not None else against
+    if one.row is None or before is None:
+        return True
+    return any(
+        value != before.get(column) and value is not UNCHANGED
+        for column, value in one.row.items()
+        if column not in table.counters
+    )
+
+
+def _sum(here: Row, theirs: Divergence) -> Row:
+    row = dict(here)
+    for column, delta in theirs.deltas:
+        if delta:
+            row[column] = str(_number(here, column) + delta)
+    return row
+
+
+def _with_family(scene: Scene, one: Settled, refused: set[Place], present: Mapping[Place, bool]) -> Settled:
+    """No row without its parent, and no delete of a row that others hang on: that would be a cascade."""
+    place, theirs = (one.table, one.key), scene.theirs[one.table, one.key]
+    if not one.changes:
+        return one
+    stays = replace(one, row=one.expected, kept=())
+    if one.row is not None:
+        reason = scene.objects.get(place) or _orphaned(scene, one, present)
+        return one if reason is None else _kept(scene, stays, theirs, reason)
+    if any(parent in refused for parent in _parents(scene, one.table, one.expected or {})):
+        return _kept(scene, stays, theirs, "what it hangs on was not deleted here")
+    unknown = [child for child in scene.children.get(place, ()) if not _goes(scene, child)]
+    if unknown:
+        table, key = unknown[0]
+        return _kept(scene, stays, theirs, f"{table} {'/'.join(key)} hangs on it, unknown to who deleted it")
+    return one
+
+
+def _goes(scene: Scene, child: Place) -> bool:
+    theirs = scene.theirs.get(child)
+    return theirs is not None and theirs.row is None and child not in scene.ours
+
+
+def _orphaned(scene: Scene, one: Settled, present: Mapping[Place, bool]) -> str | None:
+    for parent in _parents(scene, one.table, one.row or {}):
+        if not present.get(parent, False):
+            return f"{parent[0]} {'/'.join(parent[1])}, which it refers to, is not here"
+    return None
+
+
+def _parents(scene: Scene, table: str, row: Row) -> Iterable[Place]:
+    return parents_of(scene.references, table, row)
+
+
+def parents_of(references: Sequence[Reference], table: str, row: Row) -> Iterable[Place]:
+    """The rows that a row refers to; a reference with a null in it refers to none."""
+    for reference in references:
+        if reference.child == table:
+            key = tuple(value for column in reference.columns if isinstance(value := row.get(column), str))
+            if len(key) == len(reference.columns):
+                yield reference.parent, key
+
+
+def kept_apart(scene: Scene, settled: Sequence[Settled], reasons: Mapping[Place, str]) -> list[Settled]:
+    """The same, but rows that the database refuses stay as they are, with their rivals in quarantine."""
+    changed = []
+    for one in settled:
+        reason = reasons.get((one.table, one.key))
+        if reason is not None:
+            stays = replace(one, row=one.expected, kept=())
+            one = _kept(scene, stays, scene.theirs[one.table, one.key], reason)
+        changed.append(one)
+    return changed
+
+
+def _kept(scene: Scene, stays: Settled, theirs: Divergence, reason: str) -> Settled:
+    lost = Kept(
+        table=stays.table,
+        key=stays.key,
+        row=theirs.row,
+        site=scene.left,
+        reason=reason,
+        request=theirs.request,
+    )
+    return replace(stays, kept=(*stays.kept, lost), because=reason)
+
+
+def _survivor(scene: Scene) -> str:
+    return scene.plan.peer(scene.left)

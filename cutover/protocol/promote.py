@@ -1,0 +1,62 @@
+"""Changes of the register that name a survivor, and what a renewal says of its peer."""
+
+from dataclasses import replace
+
+from cutover.errors import Refused, Superseded
+from cutover.model.action import Guard
+from cutover.model.observation import Lead
+from cutover.model.plan import Plan
+from cutover.model.register import Grant, Parting, Unsent
+
+CEILING_STEP = 1_000_000
+"""How far above a sequence its ceiling is put: no site gives out as many ids within a lease."""
+
+
+def promoted(grant: Grant, site: str, *, lease_count: int, by: str) -> Grant:
+    """The grant under which `site` serves after its peer was left without a drain.
+
+    Its lease is the one that the caller saw run out: any renewal since forbids
+    it. The new term makes both sites refuse what a coordinator decided before.
+    """
+    if grant.lease_count != lease_count:
+        raise Superseded(f"the lease of {grant.serving!r} was renewed: the register")
+    if grant.serving == site or site not in grant.eligible:
+        raise Refused(
+            f"{site!r} may not be promoted: eligible are {', '.join(grant.eligible) or 'none'}. "
+            f"Nothing was changed. A site earns it by a full compare (`cutover verify`)."
+        )
+    epoch, term = grant.epoch + 1, grant.term + 1
+    return replace(
+        grant,
+        epoch=epoch,
+        term=term,
+        serving=site,
+        lease_holder=site,
+        lease_count=grant.lease_count + 1,
+        eligible=(),
+        behind=(),
+        drain=None,
+        unsent=Unsent(),
+        parted=Parting(left=grant.serving, epoch=epoch, term=term, unsent=grant.unsent, by=by),
+    )
+
+
+def guard_of(parted: Parting) -> Guard:
+    """What the effects of a promotion carry: newer than anything that a coordinator decided before."""
+    return Guard(parted.term, 0)
+
+
+def with_lead(grant: Grant, plan: Plan, lead: Lead, unsent: Unsent) -> Grant:
+    """What a renewal says beside the lease (S10, S12).
+
+    A peer past the bound is named before this lease lets the site acknowledge
+    alone; the ceiling of a sequence is raised before half of it is used up.
+    """
+    late = unsent.seconds is None or unsent.seconds > plan.gates.lag_seconds
+    peer = plan.peer(grant.serving)
+    ceilings = dict(grant.ceilings)
+    for name, value in lead.sequences:
+        if value + CEILING_STEP // 2 > ceilings.get(name, 0):
+            ceilings[name] = value + CEILING_STEP
+    behind = (peer,) if late and peer in grant.eligible else ()
+    return replace(grant, unsent=unsent, behind=behind, ceilings=tuple(sorted(ceilings.items())))
