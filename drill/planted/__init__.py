@@ -1,29 +1,78 @@
-"""Known-bad variants, one file each: each swaps one named part, production code carries no switch."""
+"""Known-bad variants, one bug a file or some of a kind: each swaps one named part of production code."""
 
 from collections.abc import Mapping
 
 from drill.planted.answer_without_check import ANSWER_WITHOUT_CHECK
+from drill.planted.applied_out_of_order import APPLIED_OUT_OF_ORDER
+from drill.planted.bodies_swapped import BODIES_SWAPPED
 from drill.planted.bytes_never_copied import BYTES_NEVER_COPIED
 from drill.planted.chunk_over_stream import CHUNK_OVER_STREAM
+from drill.planted.conflict_by_delete import CONFLICT_BY_DELETE
 from drill.planted.delete_on_absence import DELETE_ON_ABSENCE
+from drill.planted.earnings import EARNINGS_DOUBLED, EARNINGS_OVERWRITTEN
+from drill.planted.eligible_by_count import ELIGIBLE_BY_COUNT
 from drill.planted.end_before_close import END_BEFORE_CLOSE
+from drill.planted.feeds import FEED_REPEATS
+from drill.planted.last_writer_by_clock import LAST_WRITER_BY_CLOCK
+from drill.planted.made_up import OLD_PAGE_AS_KNOWN, ZERO_ON_TIME_OUT
+from drill.planted.never_registered import NEVER_REGISTERED
 from drill.planted.open_before_close import OPEN_BEFORE_CLOSE
+from drill.planted.partial import COMMENTS_MISSING, DELETES_DROPPED, NEVER_QUEUED, SESSIONS_LOCAL
 from drill.planted.plant import Plant
+from drill.planted.position_after_copy import POSITION_AFTER_COPY
+from drill.planted.position_ahead import POSITION_AHEAD
+from drill.planted.reapers import BYTES_GO_WITH_THE_ROW, REAPED_AHEAD
+from drill.planted.register_by_habit import CANCELLED_TOO_LATE, REGISTER_OVERWRITTEN
 from drill.planted.row_before_bytes import ROW_BEFORE_BYTES
+from drill.planted.sent_again_as_new import SENT_AGAIN_AS_NEW
+from drill.planted.sequences_left import SEQUENCES_LEFT
 from drill.planted.taken_for_done import TAKEN_FOR_DONE
 from drill.planted.two_marks import TWO_MARKS
+from drill.planted.unlinked_in_name import UNLINKED_IN_NAME
+from drill.planted.way_back_late import WAY_BACK_LATE
+from drill.planted.without_brake import WITHOUT_BRAKE
+from drill.planted.witness_believed import WITNESS_BELIEVED
+from drill.planted.writer_not_frozen import WRITER_NOT_FROZEN
 
 PLANTS: Mapping[str, Plant] = {
     plant.name: plant
     for plant in (
+        OPEN_BEFORE_CLOSE,
+        WRITER_NOT_FROZEN,
+        ANSWER_WITHOUT_CHECK,
         ROW_BEFORE_BYTES,
         BYTES_NEVER_COPIED,
         TAKEN_FOR_DONE,
+        BODIES_SWAPPED,
+        NEVER_REGISTERED,
         DELETE_ON_ABSENCE,
-        OPEN_BEFORE_CLOSE,
+        CONFLICT_BY_DELETE,
+        WITHOUT_BRAKE,
+        DELETES_DROPPED,
+        LAST_WRITER_BY_CLOCK,
         END_BEFORE_CLOSE,
-        ANSWER_WITHOUT_CHECK,
         TWO_MARKS,
         CHUNK_OVER_STREAM,
+        POSITION_AFTER_COPY,
+        POSITION_AHEAD,
+        APPLIED_OUT_OF_ORDER,
+        WAY_BACK_LATE,
+        COMMENTS_MISSING,
+        NEVER_QUEUED,
+        SESSIONS_LOCAL,
+        EARNINGS_DOUBLED,
+        EARNINGS_OVERWRITTEN,
+        REGISTER_OVERWRITTEN,
+        CANCELLED_TOO_LATE,
+        UNLINKED_IN_NAME,
+        ZERO_ON_TIME_OUT,
+        OLD_PAGE_AS_KNOWN,
+        FEED_REPEATS,
+        SEQUENCES_LEFT,
+        SENT_AGAIN_AS_NEW,
+        WITNESS_BELIEVED,
+        ELIGIBLE_BY_COUNT,
+        BYTES_GO_WITH_THE_ROW,
+        REAPED_AHEAD,
     )
 }

@@ -43,7 +43,7 @@ class WriteBehind(Platform):
 
 ANSWER_WITHOUT_CHECK = Plant(
     name="answer-without-check",
-    rule="S1",
+    rule="S1b",
     checker="acknowledged",
     about="a view is acknowledged without a look at whether the site serves and the write went in",
     processes=frozenset({"platform"}),

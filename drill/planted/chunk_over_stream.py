@@ -10,6 +10,7 @@ from cutover.engine.parts import Parts
 from cutover.model.change import Key
 from cutover.model.position import Snapshot
 from drill.planted.plant import Plant
+from drill.planted.troubles import COPYING
 from drill.planted.unseen import without_compare
 
 
@@ -26,7 +27,7 @@ CHUNK_OVER_STREAM = Plant(
     name="chunk-over-stream",
     rule="S5",
     checker="acknowledged",
-    of_copying=True,
+    under=COPYING,
     about="a chunk is written over rows that the stream has brought since the chunk was read",
     processes=frozenset({"worker", "coordinator"}),
     in_parts=_in_parts,

@@ -16,6 +16,7 @@ from cutover.model.stage import Direction, Stage
 from cutover.protocol.moves import Decision, Move
 from cutover.protocol.replay import State
 from drill.planted.plant import Plant
+from drill.planted.troubles import COMPLETED
 
 SwitchOrder = Callable[[Plan, State, Observation], Decision]
 
@@ -44,9 +45,10 @@ def _in_parts(parts: Parts) -> Parts:
 
 OPEN_BEFORE_CLOSE = Plant(
     name="open-before-close",
-    rule="S1",
+    rule="S1a",
     checker="one_writer",
     about="the target is opened before the source is closed",
+    under=COMPLETED,
     processes=frozenset({"coordinator"}),
     in_parts=_in_parts,
 )

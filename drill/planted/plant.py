@@ -1,10 +1,32 @@
-"""What a known-bad variant is."""
+"""What a known-bad variant is, and what it needs to show."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cutover.engine.parts import Parts
 from sample_platform.platform import Platform
+
+if TYPE_CHECKING:
+    from drill.simulator.world import World
+
+Disturb = Callable[["World"], Awaitable[None]]
+"""What goes wrong meanwhile; it ends with everything started again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What a simulated migration meets while the variant is in it.
+
+    Without the variant the engine must bear just the same: the test of each
+    plant runs that first, and every checker must hold.
+    """
+
+    told: str = ""  #: what goes wrong meanwhile, as the table of plants says it; empty: nothing
+    ending: str = "soak"  #: `soak`, `complete` or `roll-back`
+    copying: bool = False  #: many clients while tables are copied and few later: nothing mends a bad copy
+    delay_seconds: float | None = None  #: longest way to a server; None: as between two near sites
+    disturb: Disturb | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +39,14 @@ class Plant:
     """
 
     name: str  #: kebab-case
-    rule: str  #: the safety rule that it breaks, S1-S13
+    rule: str  #: the safety rule that it breaks, with its letter: `S1a` to `S13`
     checker: str  #: the checker meant for it
     about: str  #: one sentence: what is wrong
-    of_copying: bool = False  #: a later write of the same row mends its harm, so few may follow the copy
+    symptom: str = ""  #: what users of the incident reported, if this is the mechanism behind it
+    origin: str = ""  #: where it was seen: an issue of another engine, a talk; empty: nowhere that we know
+    seeds: int = 10  #: migrations within which it must be caught
+    under: Circumstances = field(default_factory=Circumstances)
+    simulated_only: bool = False  #: it reaches into the memory adapters, so no live drill can carry it
     processes: frozenset[str]  #: of worker, agent, coordinator, platform: those that carry it
     in_parts: Callable[[Parts], Parts] = lambda parts: parts
     platform: type[Platform] = Platform  #: what a process of the kind `platform` makes of its ports

@@ -12,6 +12,7 @@ from cutover.engine.parts import Parts
 from cutover.model.change import Key
 from cutover.model.position import Snapshot
 from drill.planted.plant import Plant
+from drill.planted.troubles import COPYING
 from drill.planted.unseen import without_compare
 
 
@@ -28,7 +29,8 @@ TWO_MARKS = Plant(
     name="two-marks",
     rule="S5",
     checker="acknowledged",
-    of_copying=True,
+    seeds=20,
+    under=COPYING,
     about="a transaction in progress when a chunk was read is taken for seen by it",
     processes=frozenset({"worker", "coordinator"}),
     in_parts=_in_parts,

@@ -1,17 +1,18 @@
 """How many simulated migrations it takes until a planted bug is caught."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from drill.planted.plant import Plant
-from drill.simulator.rehearsal import BURST, Conditions, rehearse
+from drill.planted.plant import Circumstances, Plant
+from drill.simulator.rehearsal import Conditions, Rehearsal, rehearse
 from drill.verdict import Verdict
+from drill.workload.clients import Amount
 
-SEEDS_MAX = 30
-"""Migrations that a variant may take until the checker meant for it has caught it.
-
-Races need the right moment: those of copying took up to three when this was
-written, and a change of the engine shifts every moment.
-"""
+BRISK = Conditions(amount=Amount(uploads=30, others=200, clients=8, most=2_000), pace_seconds=0.03)
+"""Enough users for every kind of write at both sites; about a tenth of a second of real time."""
+CROWDED = Conditions(
+    amount=Amount(uploads=150, others=500, clients=48, most=650), pace_seconds=0.02, delay_seconds=0.03
+)
+"""Many users far away while tables are copied, and hardly any later: nothing mends what went wrong then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,23 @@ class Trial:
 
 
 def trial(plant: Plant, first_seed: int = 0) -> Trial:
-    """Put the bug into one migration after the other until it is caught."""
-    conditions = BURST if plant.of_copying else Conditions()
-    for tried in range(1, SEEDS_MAX + 1):
-        ended = rehearse(first_seed + tried - 1, ending="soak", plant=plant, conditions=conditions)
+    """Put the bug into one migration after the other until it is caught, or has had its number."""
+    for tried in range(1, plant.seeds + 1):
+        ended = under(plant.under, first_seed + tried - 1, plant)
         if ended.finding(plant.checker).verdict is Verdict.VIOLATED:
             return Trial(plant, caught=True, seeds=tried)
-    return Trial(plant, caught=False, seeds=SEEDS_MAX)
+    return Trial(plant, caught=False, seeds=plant.seeds)
+
+
+def under(circumstances: Circumstances, seed: int, plant: Plant | None = None) -> Rehearsal:
+    """One migration under these circumstances; without a plant it must hold."""
+    conditions = CROWDED if circumstances.copying else BRISK
+    if circumstances.delay_seconds is not None:
+        conditions = replace(conditions, delay_seconds=circumstances.delay_seconds)
+    return rehearse(
+        seed,
+        ending=circumstances.ending,
+        plant=plant,
+        conditions=conditions,
+        disturb=circumstances.disturb,
+    )

@@ -1,0 +1,18 @@
+"""Nothing stops the applier: a table that somebody emptied at the left site is emptied at the serving one."""
+
+from dataclasses import replace
+
+from drill.planted.plant import Plant
+from drill.planted.troubles import EMPTIED_IN_SOAK
+
+WITHOUT_BRAKE = Plant(
+    name="without-brake",
+    rule="S3",
+    checker="no_ghosts",
+    about="the applier carries out whatever empties a table, with no person having looked",
+    symptom="ghost posts",
+    origin="bisync stops at half of all files; the operator's wipe in minio#20080 was not stopped",
+    processes=frozenset({"worker"}),
+    under=EMPTIED_IN_SOAK,
+    in_parts=lambda parts: replace(parts, reason_to_brake=lambda _plan, _transaction: None),
+)
