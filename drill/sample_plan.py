@@ -38,5 +38,5 @@ def sample_plan(*, source: str = "east", target: str = "west", drain_seconds: fl
         target=target,
         tables=tables,
         gates=Gates(drain_seconds=drain_seconds),
-        lease=Lease(seconds=3.0, margin=1.0),
+        lease=Lease(seconds=3.0, margin=0.5),
     )

@@ -28,6 +28,13 @@ from cutover.protocol.attend import (
 )
 from cutover.protocol.promote import promoted, with_lead
 
+TURNS = 6
+"""Looks in the time of a lease."""
+TURNS_OF_HEIR = 10
+"""The same of an agent that may have to promote its site: a renewal that it sees late counts from then."""
+MOMENT = 0.02
+"""Pause (s) before a look at a lease that is just over, and behind a promotion."""
+
 
 @dataclass(slots=True)
 class Agent:
@@ -45,20 +52,31 @@ class Agent:
 
     async def run(self) -> None:
         """Attend for ever, several times in each lease; what fails is tried again at the next turn."""
-        pause = self.parts.plan.lease.seconds / 6
         while True:
+            grant = None
             try:
-                await self.attend_once()
+                grant = await self.attend_once()
             except CutoverError as error:  # witness or database away: the lease runs out by itself
                 self.report(f"{error}")
-            await self.parts.clock.sleep(pause)
+            await self.parts.clock.sleep(self._pause(grant))
 
-    async def attend_once(self) -> None:
-        """One look, one decision, its duties. The fence is read before the register (see `attend`)."""
+    def _pause(self, grant: Grant | None) -> float:
+        """Who may have to take over looks more often, and just when the peer's lease is over."""
+        lease = self.parts.plan.lease
+        if grant is None or self.site not in grant.eligible or grant.serving == self.site:
+            return lease.seconds / TURNS
+        left = self._lease_since + grant.lease_seconds + lease.margin - self.parts.clock.monotonic()
+        return min(lease.seconds / TURNS_OF_HEIR, max(left, MOMENT))
+
+    async def attend_once(self) -> Grant | None:
+        """One look, one decision, its duties; return the register as it was seen.
+
+        The fence is read before the register (see `attend`).
+        """
         fence = await self._database.fence()
         seen = await self.parts.register.read()
         if seen is None:
-            return
+            return None
         grant = seen.grant
         if not await self._database.remember_register(epoch=grant.epoch, revision=grant.revision):
             raise Refused(
@@ -69,6 +87,7 @@ class Agent:
         self._count_from(grant)
         for duty in self.parts.attend(self.parts.plan, self.site, fence, grant, self._watch(grant)):
             await self._do(duty, fence)
+        return grant
 
     @property
     def _database(self) -> SiteDatabase:
