@@ -81,6 +81,19 @@ class LiveField:
         for link in self._links():
             await self.stack.heal(link)
 
+    async def isolate(self, site: str) -> None:
+        """From its peer and from the witness, in both directions; clients still reach it."""
+        for link in self._links_of(self.site(site)):
+            await self.stack.cut(link)
+
+    async def reconnect(self, site: str) -> None:
+        """All of them again."""
+        for link in self._links_of(self.site(site)):
+            await self.stack.heal(link)
+
+    def _links_of(self, site: str) -> tuple[str, ...]:
+        return (*self._links(), f"{site}-witness")
+
     def _links(self) -> tuple[str, str]:
         source, target = self.plan.source, self.plan.target
         return f"{source}-{target}", f"{target}-{source}"

@@ -221,6 +221,8 @@ class LiveDrill:
                 state = await state_of(reached.parts)
                 if state is not None and there(state):
                     return
+                if state is not None and state.stage is Stage.VERIFY and state.paused:
+                    await ask(reached.parts, Intent.RESUME)  # the source took back: try once more
             if ended:
                 raise TimeoutError(ended)
             await asyncio.sleep(LOOK_SECONDS)

@@ -9,6 +9,8 @@ DEAD_SECONDS = 0.8
 """How long a killed victim stays dead: several leases of a small request, a fraction of a drain."""
 ASLEEP_SECONDS = 1.5
 """How long a paused process sleeps, so that others go on without it."""
+LOST_SECONDS = 7.0
+"""How long a lost site stays away: longer than a lease with its margin, so that its peer is promoted."""
 CUT_SECONDS = 0.4
 """How long a link is cut before the site behind it dies: what it acknowledges then is not sent."""
 
@@ -27,6 +29,10 @@ class Field(Protocol):
 
     async def cut_between_sites(self) -> None: ...
     async def heal_between_sites(self) -> None: ...
+    async def isolate(self, site: str) -> None:
+        """Cut the site off from its peer and from the witness; clients still reach it."""
+
+    async def reconnect(self, site: str) -> None: ...
 
 
 Act = Callable[[Field, str], Awaitable[None]]
@@ -41,6 +47,11 @@ class Fault:
     strike: Act
     heal: Act
     seconds: float  #: between the two
+
+    @property
+    def outlives_a_lease(self) -> bool:
+        """Whether a survivor is promoted meanwhile, if it has earned that."""
+        return self.seconds >= LOST_SECONDS
 
 
 async def _kill(field: Field, victim: str) -> None:
@@ -79,6 +90,14 @@ async def _heal_and_restart(field: Field, victim: str) -> None:
     await field.restart_site(victim)
 
 
+async def _isolate(field: Field, victim: str) -> None:
+    await field.isolate(victim)
+
+
+async def _reconnect(field: Field, victim: str) -> None:
+    await field.reconnect(victim)
+
+
 SITES = ("source", "target")
 
 FAULTS: Mapping[str, Fault] = {
@@ -105,5 +124,14 @@ FAULTS: Mapping[str, Fault] = {
             heal=_heal_and_restart,
             seconds=DEAD_SECONDS,
         ),
+        Fault(name="lose", victims=SITES, strike=_kill, heal=_start, seconds=LOST_SECONDS),
+        Fault(
+            name="cut-then-lose",
+            victims=SITES,
+            strike=_cut_then_kill,
+            heal=_heal_and_restart,
+            seconds=LOST_SECONDS,
+        ),
+        Fault(name="isolate", victims=SITES, strike=_isolate, heal=_reconnect, seconds=LOST_SECONDS),
     )
 }
