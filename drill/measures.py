@@ -39,18 +39,20 @@ class Measures:
     """
     lag_s: float | None = None  #: longest lag that the engine reported before cut over
     amplification: float | None = None  #: attempts for each operation
+    stranded: int = 0  #: rows that a site took with it when it died, as it was announced
 
 
 def measure(history: History, findings: Iterable[Finding] = (), *, lag_s: float | None = None) -> Measures:
     """Measure `history`; the losses come from what the checkers found."""
-    pause = longest_write_pause(history)
+    pause, found = longest_write_pause(history), _counts(findings)
     return Measures(
         operations=_outcomes(history.operations),
         write_pause_ms=None if pause is None else round(pause.seconds * 1000, 1),
-        rpo=_losses(findings),
+        rpo=_losses(found),
         rto_s=_recovery(history),
         lag_s=lag_s,
         amplification=_amplification(history.operations),
+        stranded=_sum(found, "stranded_"),
     )
 
 
@@ -116,17 +118,25 @@ def _outcomes(operations: Iterable[Operation]) -> dict[str, int]:
     return {outcome.value: counted[outcome] for outcome in Outcome}
 
 
-def _losses(findings: Iterable[Finding]) -> dict[str, int]:
+def _counts(findings: Iterable[Finding]) -> Counter[str]:
+    """Return what `acknowledged` counted: the other checkers count parts of the same."""
     counts: Counter[str] = Counter()
     for found in findings:
         if found.checker == "acknowledged":
             counts.update(found.counts)
-    hidden = sum(rows for count, rows in counts.items() if count.startswith("hidden_"))
+    return counts
+
+
+def _sum(counts: Counter[str], beginning: str) -> int:
+    return sum(rows for count, rows in counts.items() if count.startswith(beginning))
+
+
+def _losses(counts: Counter[str]) -> dict[str, int]:
     return {
         "posts": counts["lost_posts"],
         "comments": counts["lost_comments"],
         "cents": counts["lost_cents"],
-        "hidden": hidden,
+        "hidden": _sum(counts, "hidden_"),
     }
 
 

@@ -25,6 +25,7 @@ class Scene:
     offices: Offices
     liked: Lines
     made: Lines
+    deleting: Mapping[str, int]  #: post -> line at which its first delete was sent
 
 
 def feed(history: History, evidence: Evidence) -> Finding:
@@ -32,10 +33,11 @@ def feed(history: History, evidence: Evidence) -> Finding:
 
     A personal page leaves out what its user has made or already likes. So a
     page that shows such a post, and does not call itself degraded or stale, is
-    the one that everybody gets.
+    the one that everybody gets. Of a post that is being deleted the like may be
+    gone before the post is.
     """
     optional = strandable(history, evidence.announced)
-    scene = Scene(offices(history), _liked(history, optional), _made(history, optional))
+    scene = Scene(offices(history), _liked(history, optional), _made(history, optional), _deleting(history))
     violations: list[Witness] = []
     degraded = 0
     for page in history.of("feed"):
@@ -63,6 +65,14 @@ def _made(history: History, optional: frozenset[int]) -> Lines:
     return made
 
 
+def _deleting(history: History) -> dict[str, int]:
+    first: dict[str, int] = {}
+    for delete in history.of("delete"):
+        if delete.possible:
+            first.setdefault(delete.key, delete.begins)
+    return first
+
+
 def _wrong_with(page: Operation, scene: Scene) -> Iterator[str]:
     posts = posts_shown(page)
     if len(set(posts)) < len(posts):
@@ -71,7 +81,10 @@ def _wrong_with(page: Operation, scene: Scene) -> Iterator[str]:
     if not scene.offices.speaks(page):
         return
     liked, made = scene.liked.get(page.key, {}), scene.made.get(page.key, {})
+    returned = page.completion.n if page.completion else page.begins
     for post in posts:
+        if scene.deleting.get(post, returned) < returned:
+            continue
         if liked.get(post, page.begins) < page.begins:
             yield f"the feed of {page.key} shows {post}, which they already like, and is not marked degraded"
         elif made.get(post, page.begins) < page.begins:

@@ -45,7 +45,7 @@ def comments(tally: Tally) -> None:
     ]
     before = frozenset(row.request_id for row in tally.before.comments.values())
     _judge(tally, Table("comments", "comment", "comment", entries, before, asked))
-    _stranded(tally, "comments", ((row.id, row.post_id) for row in tally.stores.comments.values()))
+    _parted(tally, "comments", ((row.id, row.post_id) for row in tally.stores.comments.values()))
 
 
 def ledger(tally: Tally) -> None:
@@ -117,10 +117,10 @@ def _present(
         tally.wrong(f"wrong_{table.name}", operation, what, key=str(answered))
 
 
-def _stranded(tally: Tally, table: str, rows: Iterable[tuple[int, str]]) -> None:
+def _parted(tally: Tally, table: str, rows: Iterable[tuple[int, str]]) -> None:
     """Find rows whose post is not there: with foreign keys checked there can be none."""
     held = tally.stores.hidden.get("posts", {})
     for row, post in rows:
         if post not in tally.stores.posts and post not in held:
             what = f"{table} {row} is at {tally.stores.site}, and its post {post} is not"
-            tally.foreign(f"stranded_{table}", str(row), what)
+            tally.foreign(f"parted_{table}", str(row), what)

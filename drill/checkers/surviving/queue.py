@@ -14,7 +14,7 @@ def queue(tally: Tally) -> None:
     for post, upload in tally.record.uploads.items():
         if post in tally.stores.posts:
             _queued_once(tally, post, upload, entries[post], held)
-    _stranded(tally)
+    _parted(tally)
     done = _seen_done(tally)
     _waits_again(tally, done)
     _seen_waiting(tally, done)
@@ -31,12 +31,12 @@ def _queued_once(tally: Tally, post: str, upload: Operation, entries: int, held:
             tally.wrong("lost_queue", upload, f"post {post} is at {site}, but not in its queue", key=post)
 
 
-def _stranded(tally: Tally) -> None:
+def _parted(tally: Tally) -> None:
     held = tally.stores.hidden.get("posts", {})
     for row in tally.stores.queue.values():
         if row.post_id not in tally.stores.posts and row.post_id not in held:
             what = f"queue entry {row.id} is at {tally.stores.site}, and its post {row.post_id} is not"
-            tally.foreign("stranded_queue", str(row.id), what)
+            tally.foreign("parted_queue", str(row.id), what)
 
 
 def _waits_again(tally: Tally, done: dict[str, Operation]) -> None:

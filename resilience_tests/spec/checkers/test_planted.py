@@ -8,11 +8,20 @@ import pytest
 from drill.checkers import Evidence, Scheduled
 from drill.checkers.evidence import ContentFile
 from drill.history import Outcome
-from drill.stores import CommentRow, LedgerRow, LikeRow, ObjectFacts, QueueRow, SiteStores
-from drill.verdict import Finding, Verdict
+from drill.stores import ObjectFacts
+from drill.verdict import Verdict
+from resilience_tests.spec.checkers.damage import (
+    LOSSES,
+    Damage,
+    comment_of,
+    entry_of,
+    lost_comment,
+    lost_earning,
+    lost_post,
+    serving_of,
+)
 from resilience_tests.spec.checkers.story import (
     Story,
-    Told,
     changed,
     changed_other,
     digest,
@@ -21,195 +30,6 @@ from resilience_tests.spec.checkers.story import (
     told,
     uploaded,
 )
-
-Damage = Callable[[Told, Evidence], Evidence]
-
-
-def _serving(evidence: Evidence) -> SiteStores:
-    assert evidence.serving is not None
-    return evidence.serving
-
-
-def lost_post(tale: Told, found: Evidence) -> Evidence:
-    posts = {key: row for key, row in _serving(found).posts.items() if key != tale.post}
-    return changed(found, posts=posts)
-
-
-def returned_post(tale: Told, found: Evidence) -> Evidence:
-    row = replace(_serving(found).posts[tale.post], id=tale.deleted, request_id="r-2")
-    return changed(found, posts={**_serving(found).posts, tale.deleted: row})
-
-
-def unexpected_post(tale: Told, found: Evidence) -> Evidence:
-    row = replace(_serving(found).posts[tale.post], id="p-x", request_id="r-x")
-    return changed(found, posts={**_serving(found).posts, "p-x": row})
-
-
-def duplicated_post(tale: Told, found: Evidence) -> Evidence:
-    row = replace(_serving(found).posts[tale.post], id="p-x")
-    return changed(found, posts={**_serving(found).posts, "p-x": row})
-
-
-def _altered(tale: Told, found: Evidence, **fields: object) -> Evidence:
-    row = replace(_serving(found).posts[tale.post], **fields)  # type: ignore[arg-type]
-    return changed(found, posts={**_serving(found).posts, tale.post: row})
-
-
-def overwritten_by_an_older_edit(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, title="first", caption="a caption", tags=("one", "two"))
-
-
-def torn_edit(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, caption="a caption")
-
-
-def wrong_author(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, author="eve")
-
-
-def lost_sound(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, audio="")
-
-
-def row_of_other_bytes(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, sha256=digest(b"r-7"), object_key=f"objects/{digest(b'r-7')}")
-
-
-def fewer_views(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, views=0)
-
-
-def more_views(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, views=2)
-
-
-def miscounted_likes(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, found, likes=0)
-
-
-def lost_like(tale: Told, found: Evidence) -> Evidence:
-    return _altered(tale, changed(found, likes={}), likes=0)
-
-
-def unexpected_like(tale: Told, found: Evidence) -> Evidence:
-    pair = (tale.post, "eve")
-    likes = {**_serving(found).likes, pair: LikeRow(post_id=pair[0], user_name=pair[1])}
-    return _altered(tale, changed(found, likes=likes), likes=2)
-
-
-def lost_comment(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, comments={})
-
-
-def _comments(found: Evidence, *rows: CommentRow) -> Evidence:
-    return changed(found, comments={**_serving(found).comments, **{row.id: row for row in rows}})
-
-
-def _comment(found: Evidence) -> CommentRow:
-    return next(iter(_serving(found).comments.values()))
-
-
-def duplicated_comment(tale: Told, found: Evidence) -> Evidence:
-    return _comments(found, replace(_comment(found), id=99))
-
-
-def unexpected_comment(tale: Told, found: Evidence) -> Evidence:
-    return _comments(found, replace(_comment(found), id=99, request_id="r-x"))
-
-
-def changed_comment(tale: Told, found: Evidence) -> Evidence:
-    return _comments(found, replace(_comment(found), body="nasty"))
-
-
-def renumbered_comment(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, comments={99: replace(_comment(found), id=99)})
-
-
-def comment_parted_from_its_post(tale: Told, found: Evidence) -> Evidence:
-    posts = {key: row for key, row in _serving(found).posts.items() if key != tale.other_post}
-    return changed(found, posts=posts)
-
-
-def _entry(found: Evidence) -> LedgerRow:
-    return next(iter(_serving(found).ledger.values()))
-
-
-def lost_earning(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, ledger={})
-
-
-def paid_twice(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, ledger={**_serving(found).ledger, 99: replace(_entry(found), id=99)})
-
-
-def paid_for_nothing(tale: Told, found: Evidence) -> Evidence:
-    entry = replace(_entry(found), id=99, request_id="r-x")
-    return changed(found, ledger={**_serving(found).ledger, 99: entry})
-
-
-def paid_too_little(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, ledger={_entry(found).id: replace(_entry(found), cents=249)})
-
-
-def never_queued(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, queue={})
-
-
-def queued_twice(tale: Told, found: Evidence) -> Evidence:
-    entry = QueueRow(id=99, post_id=tale.post, state="waiting")
-    return changed(found, queue={**_serving(found).queue, 99: entry})
-
-
-def queued_for_no_post(tale: Told, found: Evidence) -> Evidence:
-    entry = QueueRow(id=99, post_id=tale.deleted, state="waiting")
-    return changed(found, queue={**_serving(found).queue, 99: entry})
-
-
-def logged_out(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, sessions={})
-
-
-def somebody_elses_session(tale: Told, found: Evidence) -> Evidence:
-    rows = {token: replace(row, user_name="eve") for token, row in _serving(found).sessions.items()}
-    return changed(found, sessions=rows)
-
-
-def forgotten_user(tale: Told, found: Evidence) -> Evidence:
-    return changed(found, users={})
-
-
-LOSSES = [
-    (lost_post, "lost_posts"),
-    (returned_post, "returned_posts"),
-    (unexpected_post, "unexpected_posts"),
-    (duplicated_post, "duplicated_posts"),
-    (overwritten_by_an_older_edit, "wrong_posts"),
-    (torn_edit, "wrong_posts"),
-    (wrong_author, "wrong_posts"),
-    (lost_sound, "wrong_posts"),
-    (row_of_other_bytes, "wrong_posts"),
-    (fewer_views, "miscounted_views"),
-    (more_views, "miscounted_views"),
-    (miscounted_likes, "miscounted_likes"),
-    (lost_like, "lost_post_likes"),
-    (unexpected_like, "unexpected_post_likes"),
-    (lost_comment, "lost_comments"),
-    (duplicated_comment, "duplicated_comments"),
-    (unexpected_comment, "unexpected_comments"),
-    (changed_comment, "wrong_comments"),
-    (renumbered_comment, "wrong_comments"),
-    (comment_parted_from_its_post, "stranded_comments"),
-    (lost_earning, "lost_ledger"),
-    (paid_twice, "duplicated_ledger"),
-    (paid_for_nothing, "unexpected_ledger"),
-    (paid_too_little, "wrong_ledger"),
-    (never_queued, "lost_queue"),
-    (queued_twice, "duplicated_queue"),
-    (queued_for_no_post, "stranded_queue"),
-    (logged_out, "lost_sessions"),
-    (somebody_elses_session, "wrong_sessions"),
-    (forgotten_user, "lost_users"),
-]
 
 
 @pytest.mark.parametrize(("damage", "count"), LOSSES, ids=[damage.__name__ for damage, _ in LOSSES])
@@ -251,7 +71,7 @@ def test_a_post_that_was_distributed_does_not_wait_again() -> None:
     story.does("queue", None, None, "r-2")
     found = story.evidence()
     assert story.judged_by("acknowledged", found).verdict is Verdict.HELD
-    entry = next(iter(_serving(found).queue.values()))
+    entry = next(iter(serving_of(found).queue.values()))
     finding = story.judged_by(
         "acknowledged", changed(found, queue={entry.id: replace(entry, state="waiting")})
     )
@@ -298,10 +118,10 @@ def test_what_is_acknowledged_and_in_quarantine_is_hidden_neither_held_nor_lost(
 ) -> None:
     tale = told()
     found = tale.story.evidence()
-    keys = {"post": tale.post, "comment": str(_comment(found).id), "entry": str(_entry(found).id)}
+    keys = {"post": tale.post, "comment": str(comment_of(found).id), "entry": str(entry_of(found).id)}
     found = changed(damage(tale, found), hidden={table: {keys[key]: "both sides changed it"}})
     if damage is lost_post:
-        queue = {number: row for number, row in _serving(found).queue.items() if row.post_id != tale.post}
+        queue = {number: row for number, row in serving_of(found).queue.items() if row.post_id != tale.post}
         found = changed(found, likes={}, queue=queue)
     finding = tale.story.judged_by("acknowledged", found)
     assert finding.verdict is Verdict.INCONCLUSIVE, finding
@@ -311,7 +131,7 @@ def test_what_is_acknowledged_and_in_quarantine_is_hidden_neither_held_nor_lost(
 
 
 def _objects(found: Evidence, key: str, facts: ObjectFacts | None) -> dict[str, ObjectFacts]:
-    objects = {k: v for k, v in _serving(found).objects.items() if k != key}
+    objects = {k: v for k, v in serving_of(found).objects.items() if k != key}
     return {**objects, key: facts} if facts else objects
 
 
@@ -490,7 +310,7 @@ def test_answers_without_an_epoch_come_from_before_there_was_a_fence_or_from_who
 def test_sites_that_differ_in_any_table_have_not_converged(table: str) -> None:
     tale = told()
     found = tale.story.evidence()
-    assert getattr(_serving(found), table)
+    assert getattr(serving_of(found), table)
     for change in (changed, changed_other):
         finding = tale.story.judged_by("converged", change(found, **{table: {}}))
         assert finding.verdict is Verdict.VIOLATED
@@ -499,9 +319,9 @@ def test_sites_that_differ_in_any_table_have_not_converged(table: str) -> None:
 def test_a_counter_that_differs_is_named_with_both_values() -> None:
     tale = told()
     found = tale.story.evidence()
-    row = replace(_serving(found).posts[tale.post], views=7)
+    row = replace(serving_of(found).posts[tale.post], views=7)
     finding = tale.story.judged_by(
-        "converged", changed_other(found, posts={**_serving(found).posts, tale.post: row})
+        "converged", changed_other(found, posts={**serving_of(found).posts, tale.post: row})
     )
     assert finding.verdict is Verdict.VIOLATED
     assert "views (1 at west, 7 at east)" in finding.witnesses[0].what
@@ -510,7 +330,7 @@ def test_a_counter_that_differs_is_named_with_both_values() -> None:
 def test_a_difference_that_is_held_back_is_not_concluded_from() -> None:
     tale = told()
     found = changed_other(tale.story.evidence(), ledger={})
-    number = str(_entry(found).id)
+    number = str(entry_of(found).id)
     finding = tale.story.judged_by(
         "converged", changed_other(found, hidden={"ledger": {number: "a constraint refused it"}})
     )
@@ -535,160 +355,6 @@ def test_a_migration_that_never_caught_up_is_not_compared() -> None:
     assert tale.story.judged_by("converged", replace(found, stage="")).verdict is Verdict.HELD
     missing = replace(found, stage="soak", other=None)
     assert tale.story.judged_by("converged", missing).verdict is Verdict.INCONCLUSIVE
-
-
-def read(story: Story, f: str, key: str | None, answer: dict[str, object]) -> Finding:
-    """Let a read answer `answer`, and judge it."""
-    story.end(story.begin(f, key, None, "r-read"), Outcome.OK, answer)
-    return story.judged_by("read_honesty")
-
-
-def shown(**changes: object) -> dict[str, object]:
-    text = {"title": "first", "caption": "a caption", "tags": ["one", "two"]}
-    return {**text, "views": 1, "likes": 1, "sha256": digest(b"r-1"), **changes}
-
-
-def liked_and_viewed() -> tuple[Story, str]:
-    story = Story()
-    post = story.upload("r-1")
-    story.does("like", post, {"user": "bob"}, "r-2")
-    story.does("view", post, {"user": "bob"}, "r-3")
-    return story, post
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        shown(views=0),
-        shown(likes=0),
-        shown(views=2),
-        shown(likes=2),
-        shown(sha256=digest(b"other")),
-        shown(size=4),
-        shown(audio="silence"),
-        shown(title="made up"),
-        {"found": False},
-    ],
-    ids=[
-        "no views",
-        "no likes",
-        "too many views",
-        "too many likes",
-        "other bytes",
-        "other size",
-        "other sound",
-        "made-up title",
-        "not found",
-    ],
-)
-def test_a_get_that_shows_what_cannot_be_is_found(answer: dict[str, object]) -> None:
-    story, post = liked_and_viewed()
-    assert read(story, "get", post, answer).verdict is Verdict.VIOLATED
-
-
-def test_a_get_that_shows_what_is_holds() -> None:
-    story, post = liked_and_viewed()
-    assert read(story, "get", post, shown()).verdict is Verdict.HELD
-
-
-@pytest.mark.parametrize("answer", [shown(views=0, state="stale"), shown(views=None, likes=None)])
-def test_a_get_that_says_that_it_does_not_know_is_honest(answer: dict[str, object]) -> None:
-    story, post = liked_and_viewed()
-    assert read(story, "get", post, answer).verdict is Verdict.HELD
-
-
-@pytest.mark.parametrize("answer", [shown(views=9, state="stale"), shown(title="made up", state="stale")])
-def test_a_stale_get_may_show_less_and_may_not_make_anything_up(answer: dict[str, object]) -> None:
-    story, post = liked_and_viewed()
-    assert read(story, "get", post, answer).verdict is Verdict.VIOLATED
-
-
-def test_a_refused_view_may_not_show() -> None:
-    story, post = liked_and_viewed()
-    story.end(story.begin("view", post, {"user": "eve"}, "r-8"), Outcome.FAILED, {"status": 400})
-    assert read(story, "get", post, shown(views=2)).verdict is Verdict.VIOLATED
-
-
-def test_a_get_that_shows_a_post_that_nobody_uploaded_is_found() -> None:
-    story, _ = liked_and_viewed()
-    assert read(story, "get", "p-made-up", {"views": 0}).verdict is Verdict.VIOLATED
-
-
-def test_a_get_that_shows_a_deleted_post_is_found() -> None:
-    story, post = liked_and_viewed()
-    story.does("delete", post, {"user": "ann"}, "r-8")
-    assert read(story, "get", post, shown()).verdict is Verdict.VIOLATED
-
-
-def test_a_get_answered_404_for_an_acknowledged_post_is_found() -> None:
-    story, post = liked_and_viewed()
-    story.end(story.begin("get", post, None, "r-9"), Outcome.FAILED, {"status": 404})
-    assert story.judged_by("read_honesty").verdict is Verdict.VIOLATED
-
-
-def test_a_get_refused_for_another_reason_says_nothing_about_the_post() -> None:
-    story, post = liked_and_viewed()
-    story.end(story.begin("get", post, None, "r-9"), Outcome.FAILED, {"status": 503})
-    assert story.judged_by("read_honesty").verdict is Verdict.HELD
-
-
-def test_a_get_that_overlaps_a_delete_may_find_nothing() -> None:
-    story, post = liked_and_viewed()
-    asked = story.begin("get", post, None, "r-9", process="c2")
-    story.does("delete", post, {"user": "ann"}, "r-8")
-    story.end(asked, Outcome.FAILED, {"status": 404})
-    assert story.judged_by("read_honesty").verdict is Verdict.HELD
-
-
-def test_a_get_that_began_before_a_view_was_acknowledged_need_not_show_it() -> None:
-    story, post = liked_and_viewed()
-    asked = story.begin("get", post, None, "r-9", process="c2")
-    story.does("view", post, {"user": "eve"}, "r-8")
-    story.end(asked, Outcome.OK, shown(views=1))
-    assert story.judged_by("read_honesty").verdict is Verdict.HELD
-
-
-def test_a_get_that_shows_a_text_after_a_later_one_was_acknowledged_is_found() -> None:
-    story, post = liked_and_viewed()
-    story.does("edit", post, edited("second"), "r-4")
-    assert read(story, "get", post, shown()).verdict is Verdict.VIOLATED
-
-
-def test_a_relieved_site_that_answers_in_its_old_epoch_is_not_taken_at_its_word() -> None:
-    story, post = liked_and_viewed()
-    story.platform.cut_over()
-    story.does("view", post, {"user": "eve"}, "r-8")
-    story.platform.site, story.platform.epoch = "east", 1
-    assert read(story, "get", post, shown(views=1)).verdict is Verdict.HELD
-
-
-@pytest.mark.parametrize(("site", "verdict"), [("east", Verdict.HELD), ("west", Verdict.VIOLATED)])
-def test_a_404_without_an_epoch_counts_only_from_the_site_in_office(site: str, verdict: Verdict) -> None:
-    story, post = liked_and_viewed()
-    story.platform.cut_over()
-    story.does("view", post, {"user": "eve"}, "r-8")
-    asked = story.begin("get", post, None, "r-9")
-    story.lines.append(story.writer.complete(asked, Outcome.FAILED, value={"status": 404}, site=site))
-    assert story.judged_by("read_honesty").verdict is verdict
-
-
-@pytest.mark.parametrize("f", ["list", "feed"])
-def test_a_list_that_repeats_or_makes_up_a_post_is_found(f: str) -> None:
-    for posts in ([post_id("r-1")] * 2, ["p-made-up"]):
-        story, _ = liked_and_viewed()
-        assert read(story, f, None, {"posts": posts}).verdict is Verdict.VIOLATED
-
-
-def test_a_list_that_shows_a_deleted_post_is_found() -> None:
-    story, post = liked_and_viewed()
-    story.does("delete", post, {"user": "ann"}, "r-8")
-    assert read(story, "list", None, {"posts": [post]}).verdict is Verdict.VIOLATED
-
-
-def test_a_feed_that_says_that_it_is_degraded_may_repeat_itself() -> None:
-    story, post = liked_and_viewed()
-    answer = {"posts": [post, post], "degraded": True}
-    assert read(story, "feed", "bob", answer).verdict is Verdict.HELD
 
 
 def test_a_fault_that_hit_nothing_in_flight_shows_nothing() -> None:

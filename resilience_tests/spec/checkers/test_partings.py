@@ -1,0 +1,290 @@
+"""What two sites may do to one promise: accept at once, strand a tail, keep the loser of a conflict."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+
+from drill.checkers import Announced, Evidence, judge
+from drill.history import Outcome
+from drill.verdict import Verdict
+from resilience_tests.spec.checkers.damage import lost_post, serving_of
+from resilience_tests.spec.checkers.story import Story, changed, edited, post_id, told, uploaded
+
+Tail = Callable[[Story, str], None]
+
+
+def an_upload(story: Story, post: str) -> None:
+    story.upload("r-tail")
+
+
+def an_edit(story: Story, post: str) -> None:
+    story.does("edit", post, edited("second"), "r-tail")
+
+
+def a_delete(story: Story, post: str) -> None:
+    story.does("delete", post, {"user": "ann"}, "r-tail")
+
+
+def a_like(story: Story, post: str) -> None:
+    story.does("like", post, {"user": "bob"}, "r-tail")
+
+
+def a_view(story: Story, post: str) -> None:
+    story.does("view", post, {"user": "bob"}, "r-tail")
+
+
+def a_comment(story: Story, post: str) -> None:
+    story.does("comment", post, {"user": "bob", "body": "nice"}, "r-tail")
+
+
+def an_earning(story: Story, post: str) -> None:
+    story.does("earn", "ann", {"account": "ann", "cents": 250}, "r-tail")
+
+
+def a_log_in(story: Story, post: str) -> None:
+    story.does("log_in", "ann", None, "r-tail")
+
+
+def a_distribution(story: Story, post: str) -> None:
+    story.platform.distribute()
+    story.does("queue", None, None, "r-tail")
+
+
+TAILS: list[tuple[Tail, str, str]] = [
+    (an_upload, "stranded_posts", "acknowledged"),
+    (an_edit, "stranded_edits", "acknowledged"),
+    (a_delete, "stranded_posts", "acknowledged"),
+    (a_like, "stranded_post_likes", "counters"),
+    (a_view, "stranded_views", "counters"),
+    (a_comment, "stranded_comments", "acknowledged"),
+    (an_earning, "stranded_ledger", "ledger"),
+    (a_log_in, "stranded_sessions", "sessions"),
+    (a_distribution, "stranded_queue", "queue"),
+]
+
+
+def parted(*tails: Tail) -> tuple[Story, str]:
+    """East dies with a tail that it had not sent; west takes over, and a user goes on there."""
+    story = Story()
+    post = story.upload("r-1")
+    sent = deepcopy(story.platform)
+    for tail in tails:
+        tail(story, post)
+    story.platform = sent
+    sent.ids += 100
+    sent.cut_over()
+    story.upload("r-2")
+    return story, post
+
+
+def away(story: Story, announced: Announced | None) -> Evidence:
+    return story.evidence(other=None, announced=announced)
+
+
+EAST = Announced(site="east", transactions=1, epoch=1)
+
+
+@pytest.mark.parametrize(("tail", "count", "part"), TAILS, ids=[tail.__name__ for tail, _, _ in TAILS])
+def test_a_tail_that_was_announced_is_stranded_and_not_lost(tail: Tail, count: str, part: str) -> None:
+    story, _ = parted(tail)
+    for checker in {"acknowledged", part}:
+        finding = story.judged_by(checker, away(story, EAST))
+        assert finding.verdict is Verdict.INCONCLUSIVE, finding
+        assert finding.counts[count] == 1
+
+
+@pytest.mark.parametrize("tail", [tail for tail, _, _ in TAILS])
+@pytest.mark.parametrize(
+    "announced",
+    [
+        None,
+        replace(EAST, transactions=0),
+        replace(EAST, epoch=0),
+        replace(EAST, site="west"),
+    ],
+    ids=["nothing announced", "more than announced", "under a newer epoch", "of another site"],
+)
+def test_a_tail_that_the_bound_does_not_cover_is_lost(tail: Tail, announced: Announced | None) -> None:
+    story, _ = parted(tail)
+    assert story.judged_by("acknowledged", away(story, announced)).verdict is Verdict.VIOLATED
+
+
+def test_of_a_tail_longer_than_announced_the_oldest_is_lost() -> None:
+    story, _ = parted(a_like, a_view)
+    finding = story.judged_by("acknowledged", away(story, EAST))
+    assert finding.verdict is Verdict.VIOLATED
+    assert (finding.counts["lost_post_likes"], finding.counts["stranded_views"]) == (1, 1)
+    assert "more is missing than was announced" in finding.witnesses[0].what
+
+
+def test_what_is_older_than_the_announced_seconds_is_lost() -> None:
+    story, _ = parted(an_earning, a_view)
+    in_time = replace(EAST, transactions=None, seconds=1.0)
+    assert story.judged_by("acknowledged", away(story, in_time)).verdict is Verdict.INCONCLUSIVE
+    finding = story.judged_by("acknowledged", away(story, replace(in_time, seconds=0.001)))
+    assert (finding.counts["lost_ledger"], finding.counts["lost_cents"]) == (1, 250)
+    assert finding.counts["stranded_views"] == 1
+
+
+def test_a_site_that_came_home_has_nothing_stranded() -> None:
+    story, _ = parted(an_upload)
+    finding = story.judged_by("acknowledged", story.evidence(announced=EAST))
+    assert (finding.verdict, finding.counts["lost_posts"]) == (Verdict.VIOLATED, 1)
+
+
+def test_an_unanswered_tail_is_neither_stranded_nor_lost() -> None:
+    story = Story()
+    story.upload("r-1")
+    for outcome in (Outcome.UNKNOWN, None):
+        asked = story.begin("earn", "ann", {"account": "ann", "cents": 5}, f"r-{outcome}")
+        if outcome is not None:
+            story.end(asked, outcome)
+    story.platform.cut_over()
+    story.upload("r-2")
+    finding = story.judged_by("acknowledged", away(story, EAST))
+    assert finding.verdict is Verdict.HELD, finding
+
+
+@pytest.mark.parametrize("tail", [tail for tail, _, _ in TAILS])
+def test_no_other_checker_takes_a_stranded_tail_for_damage(tail: Tail) -> None:
+    story, post = parted(tail)
+    story.does("get", post, None, "r-10")
+    story.does("get", post_id("r-tail"), None, "r-11")
+    story.does("list", None, None, "r-12")
+    story.does("feed", "bob", None, "r-13")
+    story.does("queue", None, None, "r-14")
+    findings = judge(story.history(), away(story, EAST))
+    assert Verdict.VIOLATED not in {finding.verdict for finding in findings}, findings
+
+
+def test_reads_at_the_survivor_are_not_excused_beyond_what_was_announced() -> None:
+    story, post = parted(a_view)
+    story.does("get", post, None, "r-10")
+    assert story.judged_by("read_honesty", away(story, EAST)).verdict is Verdict.HELD
+    assert story.judged_by("counters", away(story, None)).verdict is Verdict.VIOLATED
+    assert story.judged_by("read_honesty", away(story, None)).verdict is Verdict.VIOLATED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.UNKNOWN])
+def test_a_post_that_only_the_dead_site_had_is_no_ghost(outcome: Outcome) -> None:
+    def seen_there(story: Story, post: str) -> None:
+        asked = story.begin("upload", post_id("r-9"), uploaded("r-9"), "r-9")
+        story.platform.apply(asked)
+        story.end(asked, outcome)
+        story.does("list", None, None, "r-10")
+
+    story, _ = parted(seen_there)
+    assert story.judged_by("no_ghosts", away(story, EAST)).verdict is Verdict.INCONCLUSIVE
+    assert story.judged_by("no_ghosts", away(story, None)).verdict is Verdict.VIOLATED
+
+
+def test_bytes_that_were_copied_ahead_of_a_stranded_row_are_no_orphan() -> None:
+    story, _ = parted(an_upload)
+    story.platform.put_object(uploaded("r-tail"))
+    assert story.judged_by("attached", away(story, EAST)).verdict is Verdict.HELD
+    assert story.judged_by("attached", away(story, None)).verdict is Verdict.VIOLATED
+
+
+def test_what_was_acknowledged_after_the_stores_were_read_was_never_read() -> None:
+    tale = told()
+    finding = tale.story.judged_by(
+        "acknowledged", replace(lost_post(tale, tale.story.evidence()), read_at=0.035)
+    )
+    assert finding.counts["lost_posts"] == 0
+    assert finding.counts["never_read"] >= 1
+
+
+def test_a_delete_that_lost_to_a_concurrent_edit_is_hidden() -> None:
+    story = Story()
+    post = story.upload("r-1")
+    kept = deepcopy(story.platform)
+    story.does("delete", post, {"user": "ann"}, "r-2")
+    story.platform = kept
+    story.platform.cut_over()
+    story.does("edit", post, edited("second"), "r-3")
+    story.does("get", post, None, "r-4")
+    story.does("list", None, None, "r-5")
+    found = story.evidence()
+    assert story.judged_by("acknowledged", found).counts["returned_posts"] == 1
+    found = changed(found, hidden={"posts": {post: "an edit beat its delete"}})
+    finding = story.judged_by("acknowledged", found)
+    assert (finding.verdict, finding.counts["hidden_deletes"]) == (Verdict.INCONCLUSIVE, 1)
+    expected = story.judged_by("acknowledged", replace(found, conflicts_expected=True))
+    assert (expected.verdict, expected.counts["hidden_deletes"]) == (Verdict.HELD, 1)
+    assert story.judged_by("read_honesty", found).verdict is Verdict.HELD
+
+
+def test_a_conflict_that_was_expected_excuses_nothing_that_is_not_in_quarantine() -> None:
+    tale = told()
+    found = replace(tale.story.evidence(), conflicts_expected=True)
+    for checker in ("acknowledged", "no_ghosts"):
+        assert tale.story.judged_by(checker, lost_post(tale, found)).verdict is Verdict.VIOLATED
+    hidden = changed(lost_post(tale, found), hidden={"posts": {tale.post: "both sides changed it"}})
+    assert tale.story.judged_by("no_ghosts", hidden).verdict is Verdict.HELD
+
+
+def answered_by(story: Story, site: str, epoch: int | None, key: str = "p") -> None:
+    asked = story.begin("like", key, {"user": "bob"}, f"r-{len(story.lines)}")
+    story.lines.append(story.writer.complete(asked, Outcome.OK, site=site, epoch=epoch))
+
+
+@pytest.mark.parametrize(
+    ("answers", "late"),
+    [
+        ([("east", 1), ("west", 2), ("west", 2)], 0),
+        ([("east", 1), ("west", 2), ("east", 3)], 0),
+        ([("east", None), ("east", 1), ("east", None), ("west", 2)], 0),
+        ([("east", 1), ("west", 2), ("west", None)], 0),
+        ([("east", 1), ("west", 2), ("east", 1)], 1),
+        ([("east", 1), ("west", 2), ("east", 1), ("west", 2), ("east", 1)], 2),
+        ([("east", 1), ("west", 1)], 1),
+        ([("east", 1), ("west", 2), ("east", None)], 1),
+        ([("east", 1), ("west", None)], 1),
+    ],
+)
+def test_a_site_that_accepts_after_another_had_taken_over_is_a_split_brain(
+    answers: list[tuple[str, int | None]], late: int
+) -> None:
+    story = Story()
+    for site, epoch in answers:
+        answered_by(story, site, epoch)
+    finding = story.judged_by("split_brain")
+    assert finding.counts["accepted_elsewhere"] == late, finding
+    assert finding.verdict is (Verdict.VIOLATED if late else Verdict.HELD)
+
+
+def test_a_split_brain_names_the_keys_that_both_sites_accepted() -> None:
+    story = Story()
+    for site, epoch, key in (("east", 1, "a"), ("west", 2, "b"), ("east", 1, "b"), ("east", 1, "c")):
+        answered_by(story, site, epoch, key)
+    finding = story.judged_by("split_brain")
+    assert finding.counts == {"accepted_elsewhere": 2, "keys_at_two_sites": 1}
+    assert "both accepted writes of b" in finding.witnesses[0].what
+    assert "both accepted" not in finding.witnesses[1].what
+
+
+def test_a_split_brain_stays_one_when_everything_was_merged_later() -> None:
+    story = Story()
+    post = story.upload("r-1")
+    story.platform.cut_over()
+    story.does("view", post, {"user": "bob"}, "r-2")
+    story.platform.cut_over()
+    story.platform.epoch = 1
+    story.does("view", post, {"user": "eve"}, "r-3")
+    assert serving_of(story.evidence()).posts[post].views == 2
+    assert story.judged_by("acknowledged").verdict is Verdict.HELD
+    assert story.judged_by("split_brain").verdict is Verdict.VIOLATED
+
+
+def test_an_answer_that_was_on_its_way_while_another_site_took_over_is_no_split_brain() -> None:
+    story = Story()
+    asked = story.begin("like", "p", {"user": "bob"}, "r-1", process="c2")
+    open_for_ever = story.begin("like", "p", {"user": "eve"}, "r-0", process="c3")
+    assert open_for_ever.request == "r-0"
+    answered_by(story, "west", 2)
+    story.lines.append(story.writer.complete(asked, Outcome.OK, site="east", epoch=1))
+    unknown = story.begin("like", "p", {"user": "cat"}, "r-2")
+    story.lines.append(story.writer.complete(unknown, Outcome.UNKNOWN, site="east", epoch=1))
+    assert story.judged_by("split_brain").verdict is Verdict.HELD

@@ -1,0 +1,161 @@
+"""Answers that cannot be are found, and answers that may be are not blamed."""
+
+import pytest
+
+from drill.history import Outcome
+from drill.verdict import Finding, Verdict
+from resilience_tests.spec.checkers.story import Story, digest, edited, post_id
+
+
+def read(story: Story, f: str, key: str | None, answer: dict[str, object]) -> Finding:
+    """Let a read answer `answer`, and judge it."""
+    story.end(story.begin(f, key, None, "r-read"), Outcome.OK, answer)
+    return story.judged_by("read_honesty")
+
+
+def shown(**changes: object) -> dict[str, object]:
+    text = {"title": "first", "caption": "a caption", "tags": ["one", "two"]}
+    return {**text, "views": 1, "likes": 1, "sha256": digest(b"r-1"), **changes}
+
+
+def liked_and_viewed() -> tuple[Story, str]:
+    story = Story()
+    post = story.upload("r-1")
+    story.does("like", post, {"user": "bob"}, "r-2")
+    story.does("view", post, {"user": "bob"}, "r-3")
+    return story, post
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        shown(views=0),
+        shown(likes=0),
+        shown(views=2),
+        shown(likes=2),
+        shown(sha256=digest(b"other")),
+        shown(size=4),
+        shown(audio="silence"),
+        shown(title="made up"),
+        {"found": False},
+    ],
+    ids=[
+        "no views",
+        "no likes",
+        "too many views",
+        "too many likes",
+        "other bytes",
+        "other size",
+        "other sound",
+        "made-up title",
+        "not found",
+    ],
+)
+def test_a_get_that_shows_what_cannot_be_is_found(answer: dict[str, object]) -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, answer).verdict is Verdict.VIOLATED
+
+
+def test_a_get_that_shows_what_is_holds() -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, shown()).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize("answer", [shown(views=0, state="stale"), shown(views=None, likes=None)])
+def test_a_get_that_says_that_it_does_not_know_is_honest(answer: dict[str, object]) -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, answer).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize("answer", [shown(views=9, state="stale"), shown(title="made up", state="stale")])
+def test_a_stale_get_may_show_less_and_may_not_make_anything_up(answer: dict[str, object]) -> None:
+    story, post = liked_and_viewed()
+    assert read(story, "get", post, answer).verdict is Verdict.VIOLATED
+
+
+def test_a_refused_view_may_not_show() -> None:
+    story, post = liked_and_viewed()
+    story.end(story.begin("view", post, {"user": "eve"}, "r-8"), Outcome.FAILED, {"status": 400})
+    assert read(story, "get", post, shown(views=2)).verdict is Verdict.VIOLATED
+
+
+def test_a_get_that_shows_a_post_that_nobody_uploaded_is_found() -> None:
+    story, _ = liked_and_viewed()
+    assert read(story, "get", "p-made-up", {"views": 0}).verdict is Verdict.VIOLATED
+
+
+def test_a_get_that_shows_a_deleted_post_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.does("delete", post, {"user": "ann"}, "r-8")
+    assert read(story, "get", post, shown()).verdict is Verdict.VIOLATED
+
+
+def test_a_get_answered_404_for_an_acknowledged_post_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.end(story.begin("get", post, None, "r-9"), Outcome.FAILED, {"status": 404})
+    assert story.judged_by("read_honesty").verdict is Verdict.VIOLATED
+
+
+def test_a_get_refused_for_another_reason_says_nothing_about_the_post() -> None:
+    story, post = liked_and_viewed()
+    story.end(story.begin("get", post, None, "r-9"), Outcome.FAILED, {"status": 503})
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def test_a_get_that_overlaps_a_delete_may_find_nothing() -> None:
+    story, post = liked_and_viewed()
+    asked = story.begin("get", post, None, "r-9", process="c2")
+    story.does("delete", post, {"user": "ann"}, "r-8")
+    story.end(asked, Outcome.FAILED, {"status": 404})
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def test_a_get_that_began_before_a_view_was_acknowledged_need_not_show_it() -> None:
+    story, post = liked_and_viewed()
+    asked = story.begin("get", post, None, "r-9", process="c2")
+    story.does("view", post, {"user": "eve"}, "r-8")
+    story.end(asked, Outcome.OK, shown(views=1))
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def test_a_get_that_shows_a_text_after_a_later_one_was_acknowledged_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.does("edit", post, edited("second"), "r-4")
+    assert read(story, "get", post, shown()).verdict is Verdict.VIOLATED
+
+
+def test_a_relieved_site_that_answers_in_its_old_epoch_is_not_taken_at_its_word() -> None:
+    story, post = liked_and_viewed()
+    story.platform.cut_over()
+    story.does("view", post, {"user": "eve"}, "r-8")
+    story.platform.site, story.platform.epoch = "east", 1
+    assert read(story, "get", post, shown(views=1)).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize(("site", "verdict"), [("east", Verdict.HELD), ("west", Verdict.VIOLATED)])
+def test_a_404_without_an_epoch_counts_only_from_the_site_in_office(site: str, verdict: Verdict) -> None:
+    story, post = liked_and_viewed()
+    story.platform.cut_over()
+    story.does("view", post, {"user": "eve"}, "r-8")
+    asked = story.begin("get", post, None, "r-9")
+    story.lines.append(story.writer.complete(asked, Outcome.FAILED, value={"status": 404}, site=site))
+    assert story.judged_by("read_honesty").verdict is verdict
+
+
+@pytest.mark.parametrize("f", ["list", "feed"])
+def test_a_list_that_repeats_or_makes_up_a_post_is_found(f: str) -> None:
+    for posts in ([post_id("r-1")] * 2, ["p-made-up"]):
+        story, _ = liked_and_viewed()
+        assert read(story, f, None, {"posts": posts}).verdict is Verdict.VIOLATED
+
+
+def test_a_list_that_shows_a_deleted_post_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.does("delete", post, {"user": "ann"}, "r-8")
+    assert read(story, "list", None, {"posts": [post]}).verdict is Verdict.VIOLATED
+
+
+def test_a_feed_that_says_that_it_is_degraded_may_repeat_itself() -> None:
+    story, post = liked_and_viewed()
+    answer = {"posts": [post, post], "degraded": True}
+    assert read(story, "feed", "bob", answer).verdict is Verdict.HELD
