@@ -33,6 +33,10 @@ class LeaseKeys(_Keys):
     margin: NotNegative = Field(
         default=Lease().margin, description="jump of a database server's clock that is borne (seconds)"
     )
+    lending: bool = Field(
+        default=Lease().lending,
+        description="whether the peer lends leases while only the witness is gone, so that writes go on",
+    )
 
 
 class GatesKeys(_Keys):

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 
 from cutover.engine.compare import Comparer, Report, Verified, compare_touched
 from cutover.engine.homecoming import list_stranded, merge_stranded
+from cutover.engine.lending import lent_is_over
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, read_register, renewed
-from cutover.errors import DrainLost, StaleTerm, Superseded
+from cutover.errors import DrainLost, Inconclusive, StaleTerm, Superseded
 from cutover.model.action import (
     Action,
     CloseSite,
@@ -80,6 +81,8 @@ class Executor:
             case Disqualify(site):
                 await change_register(self.parts, lambda grant: _disqualified(grant, guard, site))
             case PromoteSite(site, lease_count):
+                if not await lent_is_over(self.parts, site, (await read_register(self.parts)).grant):
+                    raise Inconclusive(f"{site!r} has lent a lease that is not over yet")
                 grant = await change_register(
                     self.parts, lambda grant: _promoted(grant, guard, site, lease_count)
                 )

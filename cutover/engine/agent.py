@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from cutover.engine.lag import Lag, Sent
+from cutover.engine.lending import Borrower, lent_is_over
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, renewed
-from cutover.errors import CutoverError, Refused
+from cutover.errors import CutoverError, Inconclusive, Refused, SiteUnreachable
 from cutover.model.action import Guard
 from cutover.model.observation import Fence, FenceState, Instant, Lead
 from cutover.model.position import Position
@@ -47,6 +48,7 @@ class Agent:
     _drain_since: float = 0.0
     _lease: tuple[int, int] = (0, -1)  #: epoch and number of the newest renewal that was seen
     _lease_since: float = 0.0
+    _seen: Grant | None = None  #: the register as it was last seen
     _office: int = 0  #: epoch under which `_sent` counts
     _sent: Sent = field(default_factory=Sent)
 
@@ -74,10 +76,14 @@ class Agent:
         The fence is read before the register (see `attend`).
         """
         fence = await self._database.fence()
-        seen = await self.parts.register.read()
+        try:
+            seen = await self.parts.register.read()
+        except (SiteUnreachable, Inconclusive):
+            await self._without_witness(fence)
+            raise
         if seen is None:
             return None
-        grant = seen.grant
+        grant = self._seen = seen.grant
         if not await self._database.remember_register(epoch=grant.epoch, revision=grant.revision):
             raise Refused(
                 f"the witness shows epoch {grant.epoch}, revision {grant.revision}, and site {self.site!r} "
@@ -132,8 +138,21 @@ class Agent:
         """The same drain only: another one has a deadline of its own."""
         return replace(grant, drain=None) if grant.drain == self._drain else None
 
+    async def _without_witness(self, fence: Fence) -> None:
+        """The lease runs out by itself, unless the peer lends one."""
+        if self._seen is None or not self.parts.plan.lease.lending or self._seen.serving != self.site:
+            return
+        now = self.parts.clock.monotonic()
+        lead = await self._database.lead()
+        unsent = self._sent.unsent(now, lead)
+        if await Borrower(self.parts, self.site, self._seen).borrow(fence, lead, unsent):
+            self.report(f"{self.site!r} serves on a lease that its peer lent: the witness does not answer")
+
     async def _promote(self, lease_count: int) -> None:
         """The register first: from here on nobody else is named under this epoch."""
+        seen = await self._read()
+        if seen.lease_count != lease_count or not await lent_is_over(self.parts, self.site, seen):
+            return
         grant = await change_register(
             self.parts, lambda grant: promoted(grant, self.site, lease_count=lease_count, by="agent")
         )

@@ -75,6 +75,7 @@ class Lease:
 
     seconds: float = 3.0
     margin: float = 1.0  #: clock jump of a database server that we bear
+    lending: bool = False  #: while only the witness is gone, the peer lends leases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ def plan_to_json(plan: Plan) -> dict[str, object]:
         "target": plan.target,
         "deletes": plan.deletes.value,
         "gates": _gates_to_json(plan.gates),
-        "lease": {"seconds": float(plan.lease.seconds), "margin": float(plan.lease.margin)},
+        "lease": _lease_to_json(plan.lease),
         "tables": [_table_to_json(table) for table in plan.tables],
     }
 
@@ -59,6 +59,11 @@ def plan_digest(plan: Plan) -> str:
     """Name the plan by its content: sha256, in hex, of its canonical JSON."""
     canonical = json.dumps(plan_to_json(plan), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _lease_to_json(lease: Lease) -> dict[str, object]:
+    asked = {"lending": True} if lease.lending else {}  # what came later is left out unless used
+    return asked | {"seconds": float(lease.seconds), "margin": float(lease.margin)}
 
 
 def _gates_to_json(gates: Gates) -> dict[str, object]:
@@ -106,7 +111,8 @@ def _read_gates(gates: "_Object") -> Gates:
 
 
 def _read_lease(lease: "_Object") -> Lease:
-    read = Lease(seconds=lease.number("seconds"), margin=lease.number("margin"))
+    lending = lease.has("lending") and lease.flag("lending")
+    read = Lease(seconds=lease.number("seconds"), margin=lease.number("margin"), lending=lending)
     lease.nothing_else()
     return read
 

@@ -60,6 +60,20 @@ class SiteDatabase(Protocol):
         True where nothing of ours is installed.
         """
 
+    async def lend(self, *, epoch: int, lease_count: int, seconds: float) -> bool:
+        """Let the peer serve on for `seconds` although the witness is gone; durable before it is answered.
+
+        `lease_count` is the peer's last renewal at the witness. False where this
+        site is open, has seen a newer epoch, or withholds from that renewal.
+        """
+
+    async def withhold(self, *, epoch: int, lease_count: int) -> bool:
+        """Lend nothing more to whoever renewed last under this epoch and count, or before.
+
+        True once nothing that was lent runs any more: counted on this server's
+        own clock, and whole again after a restart.
+        """
+
     async def instant(self) -> Instant:
         """The server's clock, read before a renewal is sent to the witness."""
 

@@ -73,6 +73,32 @@ class MemorySite:
         await self.server.reach()
         return reading
 
+    async def lend(self, *, epoch: int, lease_count: int, seconds: float) -> bool:
+        """Let the peer serve on although the witness is gone."""
+        await self.server.reach()
+        server = self.server
+        newest = max(self.server.register_seen[0], server.epoch)
+        willing = server.prepared and not server.opened and epoch >= newest
+        lends = willing and (epoch, lease_count) > server.withheld
+        if lends:
+            server.lent_until, server.lent_seconds = server.clock() + seconds, seconds
+            server.lent_boot = server.boot
+            server.disk.sync(server.slot)
+        await server.reach()
+        return lends
+
+    async def withhold(self, *, epoch: int, lease_count: int) -> bool:
+        """Lend nothing more, and say whether what was lent is over."""
+        await self.server.reach()
+        server = self.server
+        server.withheld = max(server.withheld, (epoch, lease_count))
+        if server.lent_boot != server.boot and server.lent_seconds:
+            server.lent_until, server.lent_boot = server.clock() + server.lent_seconds, server.boot
+        server.disk.sync(server.slot)
+        over = server.clock() >= server.lent_until
+        await server.reach()
+        return over
+
     async def renew_lease(self, *, epoch: int, started: Instant, seconds: float) -> None:
         """Let the site write for longer."""
         await self.server.reach()
@@ -102,7 +128,7 @@ class MemorySite:
         for _ in range(CLOSE_LOOKS):
             if self.server.writers == 0:
                 break
-            await self.server.between()
+            await self.server.between("locked")
         else:
             raise Refused(f"{self.server.writers} writer(s) hold the fence of {self.site!r}: end them first")
         self.server.pass_guard(guard)
