@@ -23,16 +23,16 @@ class Borrower:
         """
         if not self._may(fence) or not self._stays_inside(lead, unsent):
             return False
-        sites, seconds = self.parts.sites, self.parts.plan.lease.seconds
+        sites, lease = self.parts.sites, self.parts.plan.lease
         await sites[self.site].probe_write()
         started = await sites[self.site].instant()
         lent = await sites[self.parts.plan.peer(self.site)].lend(
             epoch=self.grant.epoch,
             lease_count=self.grant.lease_count,
-            seconds=seconds + self.parts.plan.lease.margin,
+            seconds=lease.seconds + lease.margin,
         )
         if lent:
-            await sites[self.site].renew_lease(epoch=self.grant.epoch, started=started, seconds=seconds)
+            await sites[self.site].renew_lease(epoch=self.grant.epoch, started=started, seconds=lease.seconds)
         return lent
 
     def _may(self, fence: Fence) -> bool:
