@@ -5,6 +5,7 @@ import heapq
 import random
 from asyncio import base_events
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -24,6 +25,7 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
+        self._ready: list[asyncio.Handle] = []  # a list: one in the middle is taken out by a swap
         self._chance = chance
         self._now = 0.0
         self.steps = 0  #: callbacks run so far
@@ -32,18 +34,34 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self._now
 
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As asyncio's, without the checks of its debug mode."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, handle)  # type: ignore[attr-defined]
+        handle._scheduled = True  # type: ignore[attr-defined]
+        return handle
+
     def _run_once(self) -> None:
-        ready: Any = self._ready  # type: ignore[attr-defined]
-        self._take_due(ready)
-        if not ready:
-            self._jump()
-            self._take_due(ready)
-        at = self._chance.randrange(len(ready))
-        handle = ready[at]
-        del ready[at]
-        if not handle._cancelled:
-            self.steps += 1
-            handle._run()
+        """Run what is ready until the loop is told to stop."""
+        ready: Any = self._ready
+        draw = self._chance.random
+        while not self._stopping:  # type: ignore[attr-defined]
+            scheduled = self._scheduled  # type: ignore[attr-defined]
+            if scheduled and scheduled[0]._when <= self._now:
+                self._take_due(ready)
+            if not ready:
+                self._jump()
+                self._take_due(ready)
+            last = len(ready) - 1
+            if last > 0:
+                at = int(draw() * (last + 1))
+                ready[at], ready[last] = ready[last], ready[at]
+            handle = ready.pop()
+            if not handle._cancelled:
+                self.steps += 1
+                handle._run()
 
     def _take_due(self, ready: Any) -> None:
         scheduled: Any = self._scheduled  # type: ignore[attr-defined]
@@ -55,6 +73,8 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def _jump(self) -> None:
         scheduled: Any = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)
         if not scheduled:
             raise NothingLeft(f"at {self._now:.3f} virtual seconds every task waits for another")
         self._now = scheduled[0]._when

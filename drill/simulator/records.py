@@ -16,6 +16,7 @@ from cutover.adapters.memory.server import Fenced, MemoryServer
 from cutover.adapters.memory.session import MemorySession, Work
 from cutover.errors import CutoverError, Inconclusive
 from cutover.model.change import Key, Row
+from cutover.model.merge import Reference
 from sample_platform.errors import (
     BadInput,
     NotAuthor,
@@ -50,6 +51,14 @@ REQUESTS = "public.requests"
 COMMENTS = "public.comments"
 LEDGER = "public.ledger"
 QUEUE = "public.queue"
+REFERENCES = (
+    Reference(child=SESSIONS, columns=("user_name",), parent=USERS),
+    Reference(child=POSTS, columns=("author",), parent=USERS),
+    *(Reference(child=table, columns=("post_id",), parent=POSTS) for table in (LIKES, COMMENTS, QUEUE)),
+)
+"""What the schema's foreign keys say, for a merge."""
+UNIQUE: dict[str, tuple[str, ...]] = dict.fromkeys((POSTS, COMMENTS, LEDGER, QUEUE), ("request_id",))
+"""Columns whose values differ from row to row."""
 HANGS_ON_A_POST = (LIKES, COMMENTS, QUEUE)
 """Tables whose rows a delete of their post takes with it."""
 

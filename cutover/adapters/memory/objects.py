@@ -1,17 +1,14 @@
 """One site's objects in memory, for simulated runs and as the contract's plainest form."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from cutover.adapters.memory.carry import Carry, Pause, paused
 from cutover.errors import Inconclusive, Missing, Refused, SiteUnreachable
 from cutover.model.objects import ObjectInfo
 from cutover.ports.objects import Body
-
-Pause = Callable[[], Awaitable[None]]
-"""Awaited before and after each effect: it may delay, raise SiteUnreachable before, or
-Inconclusive on either side, as a network does."""
 
 BLOCK_BYTES = 1 << 20
 DEFAULT_TYPE = "binary/octet-stream"
@@ -47,8 +44,9 @@ class MemoryStore:
 class MemoryObjects:
     """One client's way to a site's objects."""
 
-    def __init__(self, store: MemoryStore, pause: Pause) -> None:
-        self._store, self._pause = store, pause
+    def __init__(self, store: MemoryStore, pause: Pause | None = None, carry: Carry | None = None) -> None:
+        """Over `carry`, or with a `pause` before and after each effect."""
+        self._store, self._carry = store, carry or paused(pause)
 
     @property
     def site(self) -> str:
@@ -74,12 +72,9 @@ class MemoryObjects:
         place = self._place(key, bucket)
         objects = self._store.objects
         try:
-            await self._pause()
-            won = objects.setdefault(place, new) is new
-            await self._pause()
+            return await self._carry(lambda: objects.setdefault(place, new) is new, effect=True)
         except Inconclusive as unclear:
             return await self._read_back(key, bucket, new, unclear)
-        return won
 
     async def sha256(self, key: str, *, bucket: str | None = None) -> tuple[str, int] | None:
         """The digest (hex) and size of the bytes, or None when there is no such object."""
@@ -88,15 +83,12 @@ class MemoryObjects:
 
     async def prove_conditions(self) -> list[str]:
         """Nothing is wrong with a dictionary."""
-        await self._pause()
+        await self._carry(lambda: None, effect=False)
         return []
 
     async def _read(self, key: str, bucket: str | None) -> MemoryBody | None:
         place = self._place(key, bucket)
-        await self._pause()
-        found = self._store.objects.get(place)
-        await self._pause()
-        return found
+        return await self._carry(lambda: self._store.objects.get(place), effect=False)
 
     async def _read_back(self, key: str, bucket: str | None, new: MemoryBody, unclear: Inconclusive) -> bool:
         """Whether an equal object is there now; raises `unclear` when that cannot be known."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from cutover.adapters.memory.server import MemoryServer
-from cutover.adapters.memory.site import refuse_unless_told
+from cutover.adapters.memory.site import refuse_if_open, refuse_unless_told
 from cutover.errors import Refused, SiteUnreachable
 from cutover.model.action import Guard
 from cutover.model.change import (
@@ -25,6 +25,7 @@ from cutover.model.change import (
     Truncate,
     Update,
 )
+from cutover.model.merge import Reference
 from cutover.model.observation import Copying, Following, RowDigest
 from cutover.model.position import Position, Snapshot
 from cutover.ports.database import READ_AGAIN, Aside, DigestPage
@@ -100,6 +101,30 @@ class MemoryRows:
         await self.server.reach()
         return found
 
+    async def rows_of(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
+        """These rows whole."""
+        await self.server.reach()
+        rows = self.server.rows(table)
+        found = {key: dict(rows[key]) for key in keys if key in rows}
+        await self.server.reach()
+        return found
+
+    async def referring(self, reference: Reference, parents: Sequence[Key]) -> dict[Key, list[Key]]:
+        """The rows that refer to these parents."""
+        await self.server.reach()
+        found: dict[Key, list[Key]] = {parent: [] for parent in parents}
+        for key, row in self.server.rows(reference.child).items():
+            parent = tuple(row.get(column) for column in reference.columns)
+            if parent in found:
+                found[parent].append(key)  # type: ignore[index]
+        await self.server.reach()
+        return found
+
+    async def merged(self) -> list[tuple[str, Key]]:
+        """The rows that were merged here since the sites parted."""
+        await self.server.reach()
+        return list(self.server.merged)
+
     def _digest(self, table: str, row: Row) -> RowDigest:
         text = repr(sorted(row.items()))
         return RowDigest(hashlib.sha256(text.encode()).hexdigest(), _objects(self.server, table, row))
@@ -116,7 +141,7 @@ class MemoryLog:
         await self.server.reach()
         at = self._slot()
         while True:
-            while at < len(self.server.log):
+            while at < self.server.disk.synced:
                 item = self.server.log[at]
                 at += 1
                 yield item
@@ -134,7 +159,7 @@ class MemoryLog:
         heard = asyncio.Event()
         self.server.heard[heard.set] = None
         try:
-            if len(self.server.log) <= at:
+            if self.server.disk.synced <= at:
                 await heard.wait()
         finally:
             self.server.heard.pop(heard.set, None)
@@ -195,6 +220,9 @@ class MemoryApplier:
         """
         await self.server.reach()
         refuse_unless_told(self.server, guard)
+        if any(transaction.changes for transaction in batch):
+            refuse_if_open(self.server)
+        self.server.disk.begin_late()
         reasons = {(row.table, row.key): row.reason for row in aside}
         changes: list[Change] = []
         again: list[Aside] = []
@@ -251,6 +279,7 @@ class MemoryApplier:
         if changes:
             self.server.show(self.server.commit(changes, request=None, foreign=True))
         self.server.applied = position
+        self.server.disk.end_late()
 
     async def place(
         self,
@@ -265,6 +294,7 @@ class MemoryApplier:
         await self.server.reach()
         refuse_unless_told(self.server, guard)
         rows: list[tuple[Key, Row]] = chunk.payload  # type: ignore[assignment]
+        self.server.disk.begin_late()
         kept = {row.key: row.reason for row in aside if row.key not in without}
         for key, reason in kept.items():
             self.server.aside[(chunk.table, key)] = reason
@@ -281,18 +311,22 @@ class MemoryApplier:
         """Record that the log is quiet up to here."""
         await self.server.reach()
         refuse_unless_told(self.server, guard)
+        self.server.disk.begin_late()
         self.server.applied = position
+        self.server.disk.end_late()
 
     async def brake(self, reason: str, *, guard: Guard) -> None:
         """Stop, durably."""
         await self.server.reach()
         told = refuse_unless_told(self.server, guard)
         self.server.told = replace(told, braked=reason)
+        self.server.disk.sync(self.server.slot)
 
     async def durable(self) -> Position | None:
-        """All is durable that is applied: this server loses nothing."""
+        """How far the peer's log is in, of what a crash would leave here."""
         await self.server.reach()
-        return self.server.applied
+        found: Position | None = self.server.disk.durable("applied")
+        return found
 
     async def close(self) -> None:
         """Nothing is held."""

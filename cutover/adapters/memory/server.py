@@ -8,15 +8,21 @@ have passed it.
 
 `reach` is awaited before and after each effect: a simulator delays there,
 lets others run, or raises SiteUnreachable before and Inconclusive after it.
+`pause` is awaited between the moments of a transaction, inside the server.
+
+A crash takes what is not on the disk (`disk.py`), and every lease.
 """
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from random import Random
 
+from cutover.adapters.memory.disk import Disk, Facts
 from cutover.errors import Refused, StaleTerm
 from cutover.model.action import Guard
 from cutover.model.change import Change, Delete, Insert, Key, Row, Transaction, Truncate, Update
+from cutover.model.merge import Kept, Reference
 from cutover.model.observation import Copying, Fence, FenceState, Following, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position, Snapshot
@@ -24,6 +30,9 @@ from cutover.protocol.copying import keys_touched
 
 Reach = Callable[[], Awaitable[None]]
 Clock = Callable[[], float]
+
+OF_THE_APPLIER = ("applied", "copying", "rows_copied", "aside", "touched", "touches")
+"""What the applier's commits carry beside their rows: with them it reaches the disk, or is lost."""
 
 
 class Fenced(Refused):
@@ -74,12 +83,32 @@ class MemoryServer:
     watching: bool = False
     touched: dict[tuple[str, Key], int] = field(default_factory=dict)
     touches: int = 0
+    references: tuple[Reference, ...] = ()  #: foreign keys that a merge must respect
+    unique: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: table -> a column whose values differ
+    lent_until: float = 0.0
+    lent_seconds: float = 0.0
+    lent_boot: int = 0
+    withheld: tuple[int, int] = (0, -1)  #: epoch and renewal: nothing is lent to these or older ones
+    quarantine: dict[int, Kept] = field(default_factory=dict)
+    kept: int = 0  #: versions that ever came to quarantine
+    merged: dict[tuple[str, Key], None] = field(default_factory=dict)
     heard: dict[Callable[[], None], None] = field(default_factory=dict)  #: readers of the log that wait
+    pause: Callable[[str], Awaitable[None]] | None = None  #: told the moment; None: as `reach`
+    disk: Disk = field(init=False)
 
     def __post_init__(self) -> None:
+        self.disk = Disk(self.clock, lambda: len(self.log), self._of_the_applier)
         for table in self.plan.tables:
             self.tables[table.qualified] = {}
             self.visible[table.qualified] = OrderedDict()
+
+    async def between(self, moment: str) -> None:
+        """Let others run between two moments of a transaction: `checked`, `committed`, `locked`, `read`."""
+        await (self.reach() if self.pause is None else self.pause(moment))
+
+    def _of_the_applier(self) -> Facts:
+        found = {name: getattr(self, name) for name in OF_THE_APPLIER}
+        return {name: dict(value) if isinstance(value, dict) else value for name, value in found.items()}
 
     def position(self, offset: int) -> Position:
         """A place in this server's log."""
@@ -89,6 +118,11 @@ class MemoryServer:
     def end(self) -> Position:
         """The end of the log."""
         return self.position(len(self.log))
+
+    @property
+    def synced_end(self) -> Position:
+        """The end of what is on the disk: a reader of the log is shown no more."""
+        return self.position(self.disk.synced)
 
     def fence(self) -> Fence:
         """The fence as it stands now: no snapshot hides it."""
@@ -113,6 +147,7 @@ class MemoryServer:
             seen = (self.guard.term, self.guard.entry)
             raise StaleTerm(site=self.site, carried=(guard.term, guard.entry), seen=seen)
         self.guard = guard
+        self.disk.sync(self.slot)
 
     def snapshot(self) -> Snapshot:
         """Which transactions a reader sees now."""
@@ -129,26 +164,42 @@ class MemoryServer:
     ) -> Transaction:
         """Put a transaction into the log; readers do not see it yet."""
         self.xid += 1
+        logged = [self._committed(change) for change in changes]
         position = self.position(len(self.log) + 1)
         transaction = Transaction(
             xid=self.xid,
             position=position,
-            changes=tuple(changes),
+            changes=tuple(logged),
             request=request,
             foreign=foreign,
             mark=mark,
         )
         self.log.append(transaction)
         self.committing[self.xid] = transaction
-        for change in changes:
-            self._commit_change(change)
+        if not foreign:
+            self.disk.sync(self.slot)
         return transaction
+
+    def _committed(self, change: Change) -> Change:
+        logged = self._with_old(change)
+        self._commit_change(logged)
+        return logged
+
+    def _with_old(self, change: Change) -> Change:
+        """As the log carries it under a full replica identity."""
+        if isinstance(change, Insert | Truncate) or change.old is not None:
+            return change
+        place = change.key
+        if isinstance(change, Update) and change.old_key is not None:
+            place = change.old_key
+        old = self.tables[change.table].get(place)
+        return replace(change, old=None if old is None else dict(old))
 
     def _commit_change(self, change: Change) -> None:
         match change:
             case Insert(table, key, row):
                 self.tables[table][key] = dict(row)
-            case Update(table, key, row, old_key):
+            case Update(table, key, row, old_key, _):
                 self.tables[table].pop(old_key if old_key is not None else key, None)
                 self.tables[table][key] = dict(row)
             case Delete(table, key):
@@ -183,6 +234,33 @@ class MemoryServer:
         if stored is None or stored.offset <= offset:
             self.visible[table][key] = Stored(offset, None if row is None else dict(row))
 
+    def crash(self, chance: Random | None) -> None:
+        """Die and come back: transactions that were under way are gone, leases are void.
+
+        What was not synced is lost up to a place that `chance` picks; all of it without.
+        """
+        end, facts, slot = self.disk.crash(chance)
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self.slot = None if self.slot is None or slot is None else min(slot, self.slot)
+        self.keep_log_up_to(end)
+        self.boot += 1
+        self.writers = 0
+
+    def keep_log_up_to(self, end: int) -> None:
+        """Make all tables anew from so much of the log; readers are shown all of it."""
+        del self.log[end:]
+        for table in self.tables:
+            self.tables[table], self.visible[table] = {}, OrderedDict()
+        for transaction in self.log:
+            for change in transaction.changes:
+                self._commit_change(change)
+        for table, rows in self.tables.items():
+            self.visible[table] = OrderedDict((key, Stored(end, dict(row))) for key, row in rows.items())
+        self.committing.clear()
+        for wake in list(self.heard):
+            wake()
+
     def locked(self, places: Container[tuple[str, Key]]) -> bool:
         """Whether one of these rows was written by a transaction that still holds its locks."""
         return any(place in places for held in self.committing.values() for place in keys_touched(held))
@@ -204,4 +282,5 @@ class MemoryServer:
             touched=len(self.touched),
             brake=self.told.braked if self.told else None,
             slot=self.slot is not None,
+            kept=len(self.quarantine),
         )

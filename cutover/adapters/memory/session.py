@@ -71,19 +71,29 @@ class MemorySession:
         server = self.server
         await server.reach()
         server.writers += 1
+        boot = server.boot
         try:
             if not server.accepts_writes():
                 raise Fenced(server.site, server.epoch)
-            await server.reach()
+            await server.between("checked")
             work, answer = await self._unlocked(body)
             if work.changes:
-                transaction = server.commit(work.changes, request=request)
-                await server.reach()
-                server.show(transaction)
+                await self._commit(work, request)
         finally:
-            server.writers -= 1
+            if server.boot == boot:
+                server.writers -= 1
         await server.reach()
         return answer
+
+    async def _commit(self, work: Work, request: str) -> None:
+        """What is in the log becomes visible, even if nobody waits for the answer any more."""
+        server = self.server
+        boot, transaction = server.boot, server.commit(work.changes, request=request)
+        try:
+            await server.between("committed")
+        finally:
+            if server.boot == boot:
+                server.show(transaction)
 
     async def _unlocked(self, body: Callable[[Work], Answer]) -> tuple[Work, Answer]:
         """Run `body` in a moment in which nobody holds a row that it meets."""
@@ -92,11 +102,12 @@ class MemorySession:
             answer = body(work)
             if not self.server.locked(work.met):
                 return work, answer
-            await self.server.reach()
+            await self.server.between("locked")
 
     async def read(self, body: Callable[[MemoryServer], Answer]) -> Answer:
         """Read what is visible, in one moment."""
         await self.server.reach()
+        await self.server.between("read")
         answer = body(self.server)
         await self.server.reach()
         return answer

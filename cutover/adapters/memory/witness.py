@@ -4,9 +4,9 @@ Bodies are kept as the same JSON as at a real witness, so that nobody can hold
 a reference into it and a foreign or newer body can be planted.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from cutover.adapters.memory.carry import Carry, Pause, paused
 from cutover.adapters.s3.codec import (
     REGISTER,
     entry_from_json,
@@ -20,10 +20,6 @@ from cutover.errors import Inconclusive, SiteUnreachable, Superseded
 from cutover.model.journal import Entry
 from cutover.model.register import Grant, Registered
 
-Pause = Callable[[], Awaitable[None]]
-"""Awaited before and after each effect: it may delay, raise SiteUnreachable before, or
-Inconclusive on either side, as a network does."""
-
 
 @dataclass(slots=True)
 class MemoryWitness:
@@ -32,13 +28,33 @@ class MemoryWitness:
     register: bytes | None = None
     version: int = 0  #: how often the register was written: its tag
     entries: dict[int, bytes] = field(default_factory=dict)
+    _read: dict[bytes, Entry | Grant] = field(default_factory=dict)  #: bodies that were read before
+
+    def grant(self) -> Grant | None:
+        """What the register says."""
+        if self.register is None:
+            return None
+        found = self._read.get(self.register)
+        if not isinstance(found, Grant):
+            found = self._read[self.register] = grant_from_json(self.register, place=REGISTER)
+        return found
+
+    def entry(self, n: int) -> Entry:
+        """Entry n; KeyError when there is none."""
+        body = self.entries[n]
+        found = self._read.get(body)
+        if not isinstance(found, Entry) or found.n != n:
+            found = self._read[body] = entry_from_json(body, n=n, place=entry_place(n))
+        return found
 
 
 class MemoryRegister:
     """One client's way to the register."""
 
-    def __init__(self, witness: MemoryWitness, pause: Pause) -> None:
-        self._witness, self._pause = witness, pause
+    def __init__(
+        self, witness: MemoryWitness, pause: Pause | None = None, carry: Carry | None = None
+    ) -> None:
+        self._witness, self._carry = witness, carry or paused(pause)
 
     async def create(self, first: Grant) -> Registered:
         """Write the first grant; raises Superseded when there is a register already."""
@@ -46,23 +62,21 @@ class MemoryRegister:
 
     async def read(self) -> Registered | None:
         """What is there now; None when there is nothing."""
-        await self._pause()
-        seen = self._look()
-        await self._pause()
-        return seen
+        return await self._carry(self._look, effect=False)
 
     async def compare_and_set(self, seen: Registered, new: Grant) -> Registered:
         """Replace what was `seen` by `new`; raises Superseded or Inconclusive."""
         return await self._change(seen, new)
 
     async def _change(self, seen: Registered | None, new: Grant) -> Registered:
-        try:
-            await self._pause()
+        def swap() -> Registered | None:
             if self._tag() == (None if seen is None else seen.tag):
                 self._witness.register = grant_to_json(new)
                 self._witness.version += 1
-            now = self._look()
-            await self._pause()
+            return self._look()
+
+        try:
+            now = await self._carry(swap, effect=True)
         except Inconclusive as unclear:
             now = await self._read_back(unclear)
             if (now and now.tag) == (seen and seen.tag):
@@ -78,10 +92,8 @@ class MemoryRegister:
             raise unclear from None
 
     def _look(self) -> Registered | None:
-        body, tag = self._witness.register, self._tag()
-        if body is None or tag is None:
-            return None
-        return Registered(grant=grant_from_json(body, place=REGISTER), tag=tag)
+        grant, tag = self._witness.grant(), self._tag()
+        return None if grant is None or tag is None else Registered(grant=grant, tag=tag)
 
     def _tag(self) -> str | None:
         return None if self._witness.register is None else f"v{self._witness.version}"
@@ -90,16 +102,16 @@ class MemoryRegister:
 class MemoryJournal:
     """One client's way to the journal."""
 
-    def __init__(self, witness: MemoryWitness, pause: Pause) -> None:
-        self._witness, self._pause = witness, pause
+    def __init__(
+        self, witness: MemoryWitness, pause: Pause | None = None, carry: Carry | None = None
+    ) -> None:
+        self._witness, self._carry = witness, carry or paused(pause)
 
     async def append(self, entry: Entry) -> None:
         """Create entry n; raises Superseded when another writer has made it."""
         entries = self._witness.entries
         try:
-            await self._pause()
-            entries.setdefault(entry.n, entry_to_json(entry))
-            await self._pause()
+            await self._carry(lambda: entries.setdefault(entry.n, entry_to_json(entry)), effect=True)
         except Inconclusive as unclear:
             await self._read_back(unclear)
             if entry.n not in entries:
@@ -109,19 +121,20 @@ class MemoryJournal:
 
     async def read(self, start: int = 0) -> list[Entry]:
         """All entries from `start` to the tail; raises Refused for a gap or a foreign entry."""
-        await self._pause()
-        numbers = sorted(n for n in self._witness.entries if n >= start)
+        return await self._carry(lambda: self._from(start), effect=False)
+
+    def _from(self, start: int) -> list[Entry]:
+        entries = self._witness.entries
+        numbers = sorted(n for n in entries if n >= start)
         if numbers and numbers != list(range(start, numbers[-1] + 1)):
             raise gap(min(set(range(start, numbers[-1])) - set(numbers)), numbers[-1])
-        found = [self._entry(n) for n in numbers]
-        await self._pause()
-        return found
+        return [self._entry(n) for n in numbers]
 
     async def _read_back(self, unclear: Inconclusive) -> None:
         try:
-            await self._pause()
+            await self._carry(lambda: None, effect=False)
         except SiteUnreachable:
             raise unclear from None
 
     def _entry(self, n: int) -> Entry:
-        return entry_from_json(self._witness.entries[n], n=n, place=entry_place(n))
+        return self._witness.entry(n)

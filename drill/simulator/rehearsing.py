@@ -1,0 +1,320 @@
+"""A rehearsal under way: users at work, a migration that an operator drives, and a nemesis.
+
+In two phases. While faults stand, only safety may be demanded. Then everything
+is healed but for what the schedule keeps away, and the migration must come to
+its goal and both sites must become alike within a stated bound.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from cutover.engine.journalling import ask
+from cutover.errors import CutoverError
+from cutover.model.journal import Intent
+from cutover.model.stage import Stage
+from cutover.protocol.replay import State, replay
+from drill.checkers import Announced, Evidence, Scheduled, judge
+from drill.drills import EARLY
+from drill.history import HistoryWriter, history_of
+from drill.planted.plant import Plant
+from drill.schedule import Schedule
+from drill.simulator.clients import Astray
+from drill.simulator.nap import Nap
+from drill.simulator.nemesis import Nemesis
+from drill.simulator.rehearsal import Conditions, Disturb, Rehearsal, events_of
+from drill.simulator.world import World
+from drill.stores import SiteStores
+from drill.verdict import Finding, Verdict, Witness
+from drill.workload.clients import Workload
+
+ENDINGS: Mapping[str, tuple[Intent | None, Stage]] = {
+    "soak": (None, Stage.SOAK),
+    "complete": (Intent.COMPLETE, Stage.COMPLETE),
+    "roll-back": (Intent.ROLL_BACK, Stage.ROLLED_BACK),
+}
+ENDED = (Stage.COMPLETE, Stage.ROLLED_BACK)
+HEAD_START_SECONDS = 0.5
+"""How long users are at work before the migration begins, so that there is something to copy."""
+SOAK_SECONDS = 0.7
+"""How long users are at work at the target before an operator completes or rolls back."""
+GOAL_SECONDS = 60.0
+"""Longest that a migration may take to its goal (virtual seconds) while faults come and go."""
+HEALED_SECONDS = 40.0
+"""Longest that it may take once everything is healed, before that is inconclusive."""
+SETTLE_SECONDS = 15.0
+"""Longest that the other site may take to have everything, once nobody writes any more."""
+OPERATOR_SECONDS = 0.5
+"""Pause of the operator between two looks at what the migration waits for."""
+AWAY = frozenset({"kill", "power-cut", "cut-then-kill"})
+"""Faults after which a site may stay away for good."""
+
+
+@dataclass(slots=True)
+class Rehearsing:
+    """A rehearsal under way."""
+
+    schedule: Schedule
+    plant: Plant | None
+    conditions: Conditions
+    disturb: Disturb | None
+    problems: list[Witness] = field(default_factory=list)
+    _world: World = field(init=False)
+    _nemesis: Nemesis = field(init=False)
+    _parted: bool = False  #: a site was left, at some time
+    _healed_at: float = 0.0
+
+    async def run(self) -> Rehearsal:
+        """Everything, in the loop's own time."""
+        loop: Any = asyncio.get_running_loop()
+        written = BytesIO()
+        history = HistoryWriter(written, loop.time)
+        world = World(seed=self.schedule.seed, plan=self.conditions.plan, history=history, plant=self.plant)
+        self._world = world
+        self._worsen(world)
+        workload = self._workload(world, history)
+        self._nemesis = Nemesis(world, workload, history, self.schedule.strikes)
+        await self._migrate(workload)
+        evidence, stage = await self._evidence()
+        await world.stop()
+        self.problems += [Witness(what=f"a process ended by itself: {what}") for what in world.died]
+        progress = Finding(
+            checker="progress",
+            verdict=Verdict.INCONCLUSIVE if self.problems else Verdict.HELD,
+            witnesses=tuple(self.problems),
+        )
+        return Rehearsal(
+            seed=self.schedule.seed,
+            schedule=self.schedule,
+            history=written.getvalue(),
+            entries=tuple(world.entries),
+            evidence=evidence,
+            findings=(*judge(history_of(events_of(written.getvalue())), evidence), progress),
+            stage=stage,
+            seconds=loop.time(),
+            steps=loop.steps,
+            terms=max((entry.term for entry in world.entries), default=0),
+            complaints=tuple(world.complaints),
+        )
+
+    def _worsen(self, world: World) -> None:
+        """The network as the conditions say, from the beginning."""
+        world.network.seconds_max = self.conditions.delay_seconds
+        for here in world.places:
+            for there in world.places:
+                if here != there:
+                    world.network.way(here, there).loss = self.conditions.loss
+
+    def _workload(self, world: World, history: HistoryWriter) -> Workload:
+        apis: dict[str, Any] = dict(world.apis)
+        if self.conditions.astray:
+            apis = {site: self._astray(world, site) for site in world.apis}
+        return Workload(
+            apis=apis,
+            route=world.named_site,
+            history=history,
+            random=world.random("workload"),
+            amount=self.conditions.amount,
+            first_site=world.plan.source,
+        )
+
+    def _astray(self, world: World, site: str) -> Astray:
+        peer = world.plan.peer(site)
+        chance = world.random(f"astray {site}")
+        return Astray(world.apis[site], world.apis[peer], lambda: world.servers[peer].prepared, chance)
+
+    # -- the migration ------------------------------------------------------------------------
+
+    async def _migrate(self, workload: Workload) -> None:
+        """Users are at work until all is over; then the other site is given its time."""
+        world = self._world
+        world.start_sites()
+        workload.hold(pace_seconds=self.conditions.pace_seconds)
+        clients = asyncio.ensure_future(workload.run())
+        operator = asyncio.ensure_future(self._operate())
+        await self._within(GOAL_SECONDS, self._while_faults_come)
+        await self._nemesis.heal_all(away=self._away)
+        self._healed_at = asyncio.get_running_loop().time()
+        if not await self._within(HEALED_SECONDS, self._to_the_goal):
+            self._stuck()
+        workload.release()
+        await clients
+        operator.cancel()
+        await asyncio.wait([operator])
+        await self._settle()
+
+    async def _within(self, seconds: float, what: Callable[[], Any]) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await what()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _while_faults_come(self) -> None:
+        world = self._world
+        await Nap(HEAD_START_SECONDS)
+        world.start("coordinator")
+        if self.disturb is not None:
+            disturbing = asyncio.ensure_future(self.disturb(world))
+        else:
+            disturbing = asyncio.ensure_future(asyncio.sleep(0))
+        try:
+            await self._to_the_goal()
+            await disturbing
+            while not self._nemesis.over:
+                await Nap(0.1)
+            await Nap(max(0.0, self.conditions.lasts_seconds - asyncio.get_running_loop().time()))
+        finally:
+            disturbing.cancel()
+            await asyncio.wait([disturbing])
+
+    async def _to_the_goal(self) -> None:
+        """The ending that the operator asks for; what ended before stays where it is."""
+        world = self._world
+        if self._early is None:
+            await self._reach(_at_soak)
+            if self._intent is not None and world.state.wanted is not self._intent:
+                await Nap(SOAK_SECONDS)
+                await self._ask(self._intent)
+        if self._intent is not None:
+            goal = ENDINGS["roll-back"][1] if self._early else ENDINGS[self.schedule.ending][1]
+            await self._reach(lambda state: state.stage is goal and not state.pending)
+
+    @property
+    def _early(self) -> str | None:
+        """The stage at whose beginning the operator rolls back; None: not before soak."""
+        ending = self.schedule.ending
+        return ending.removeprefix(EARLY).replace("-", "_") if ending.startswith(EARLY) else None
+
+    @property
+    def _intent(self) -> Intent | None:
+        return Intent.ROLL_BACK if self._early else ENDINGS[self.schedule.ending][0]
+
+    async def _reach(self, there: Callable[[State], bool]) -> None:
+        """Wait until the journal says so."""
+        world = self._world
+        while not there(world.state) and world.state.stage not in ENDED:
+            await world.news.wait()
+
+    async def _ask(self, intent: Intent | None, **facts: object) -> None:
+        """An operator's command, repeated until the witness has it."""
+        parts = self._world.parts("operator")
+        while True:
+            try:
+                await ask(parts, intent, **facts)
+            except CutoverError:
+                await parts.clock.sleep(OPERATOR_SECONDS)
+            else:
+                return
+
+    async def _operate(self) -> None:
+        """What a person does who reads `cutover status` now and then."""
+        world = self._world
+        early = self._early
+        while True:
+            await Nap(OPERATOR_SECONDS / 5 if early else OPERATOR_SECONDS)
+            grant = world.witness.grant()
+            self._parted = self._parted or (grant is not None and grant.parted is not None)
+            if early is not None and world.state.stage.value == early:
+                early = None
+                await self._ask(Intent.ROLL_BACK)
+            waits = world.progress.waiting_for if world.progress else ""
+            if "cutover approve" in waits:
+                await self._ask(None)
+            elif "cutover resume" in waits:
+                await self._ask(Intent.RESUME)
+            elif "cutover quarantine list" in waits:
+                await self._decide()
+            elif "cutover stranded merge" in waits:
+                await self._ask(Intent.MERGE)
+            elif "cutover verify" in waits:
+                await self._ask(Intent.VERIFY)
+
+    async def _decide(self) -> None:
+        """A person reads the quarantine and lets what stands there stay."""
+        sites = self._world.parts("operator").sites
+        for site in sites.values():
+            try:
+                for one in await site.quarantine():
+                    await site.resolve(one.number, take=False)
+            except CutoverError:
+                return
+
+    # -- the end ------------------------------------------------------------------------------
+
+    @property
+    def _away(self) -> frozenset[str]:
+        """Victims that the schedule keeps away for good."""
+        strikes = self.schedule.strikes
+        return frozenset(one.victim for one in strikes if one.seconds is None and one.fault in AWAY)
+
+    def _stuck(self) -> None:
+        world = self._world
+        if any(not world.hosts[site].up for site in world.servers):
+            return  # judged by the survivor alone
+        waits = world.progress.waiting_for if world.progress else ""
+        state = world.state
+        doing = f", {len(state.pending)} action(s) left" if state.pending else ""
+        what = (
+            f"no goal within {HEALED_SECONDS:.0f} s after all was healed: it stands at {state.stage.value}"
+            f"{doing} and waits until {waits!r}; last complaints: {world.complaints[-2:]}"
+        )
+        self.problems.append(Witness(what=what))
+
+    async def _settle(self) -> None:
+        """Nobody writes any more: wait until the other site has everything, if it still follows."""
+        world = self._world
+        for site in world.servers:
+            await world.kill(f"deliveries {site}")
+        ends = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while asyncio.get_running_loop().time() < ends:
+            follower = world.servers[world.plan.peer(world.serving)]
+            end = world.servers[world.serving].end
+            if follower.told is None or (follower.applied is not None and follower.applied.reaches(end)):
+                return
+            await Nap(0.05)
+
+    async def _evidence(self) -> tuple[Evidence, Stage]:
+        world = self._world
+        entries = [world.witness.entry(n) for n in sorted(world.witness.entries)]
+        stage = replay(entries).stage if entries else Stage.PREFLIGHT
+        serving = world.serving
+        struck = tuple(
+            Scheduled(fault=one.fault, victim=one.victim, point=one.point) for one in self.schedule.strikes
+        )
+        return (
+            Evidence(
+                serving=await self._stores(serving),
+                other=await self._stores(world.plan.peer(serving)),
+                stage=stage.value,
+                complete=stage in ENDED,
+                scheduled=struck,
+                conflicts_expected=self._parted,
+                announced=self._announced(),
+                healed_at=self._healed_at,
+                converged_within=SETTLE_SECONDS,
+            ),
+            stage,
+        )
+
+    async def _stores(self, site: str) -> SiteStores | None:
+        return await self._world.reader(site).read() if self._world.hosts[site].up else None
+
+    def _announced(self) -> Announced | None:
+        grant = self._world.witness.grant()
+        if grant is None or grant.parted is None:
+            return None
+        parted = grant.parted
+        return Announced(
+            site=parted.left,
+            transactions=None,
+            seconds=None if parted.unsent.seconds is None else parted.unsent.seconds + grant.lease_seconds,
+            epoch=parted.epoch - 1,
+        )
+
+
+def _at_soak(state: State) -> bool:
+    return state.stage is Stage.SOAK and not state.pending and bool(state.clean)
