@@ -88,6 +88,8 @@ def full(seed: int) -> list[Drill]:
     """
     drills = smoke(seed)
     for point, victims in victims_by_point(sample_plan()).items():
+        if point.parted:
+            continue  # `lose` and `cut-then-lose` of the other points come by there
         for fault in FAULTS.values():
             for victim in fault.victims:
                 if victim in victims and not (fault.outlives_a_lease and point.action):

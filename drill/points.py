@@ -72,6 +72,11 @@ class Point:
         return cls(stage, action or None, when or "before", site or None, back)
 
     @property
+    def parted(self) -> bool:
+        """Whether a site must have been lost before, or no migration comes by here."""
+        return self.stage == Stage.PARTED.value
+
+    @property
     def ending(self) -> str | None:
         """What an operator must ask for, or no migration comes by here; None: nothing."""
         if self.back:
@@ -83,6 +88,8 @@ class Point:
         return self == (here if self.site else replace(here, site=None))
 
 
+APART = 2
+"""Epoch of a parting, for a walk through what follows one: any will do."""
 SHAPE = "[back/]STAGE[/ACTION[@source|@target][:before|during|after]]"
 WAY_BACK = ("drain", "cut-over", "rolled-back")
 
@@ -113,6 +120,7 @@ def stage_points(plan: Plan) -> list[Point]:
 def victims_by_point(plan: Plan) -> dict[Point, frozenset[str]]:
     """Each point, and on whom something can be in flight there: a fault of anybody else shows nothing."""
     soak = State(stage=Stage.SOAK, clean=True)
+    parted = State(stage=Stage.PARTED, parted=APART, wanted=None)
     early = State(stage=Stage.VERIFY, clean=True, wanted=Intent.ROLL_BACK)
     both = {plan.source, plan.target}
     walks = (
@@ -120,6 +128,7 @@ def victims_by_point(plan: Plan) -> dict[Point, frozenset[str]]:
         (replace(soak, wanted=Intent.ROLL_BACK), _Walk(plan, plan.target, {*both}, back=True)),
         (replace(soak, wanted=Intent.COMPLETE), _Walk(plan, plan.target, {*both})),
         (early, _Walk(plan, plan.source, {*both})),
+        (parted, _Walk(plan, plan.target, {*both})),
     )
     found = {Point(kebab(Stage.PREFLIGHT.value)): frozenset({"source", "coordinator"})}
     for state, walk in walks:
