@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from drill.planted.answer_without_check import ANSWER_WITHOUT_CHECK
 from drill.planted.applied_out_of_order import APPLIED_OUT_OF_ORDER
+from drill.planted.applies_while_serving import APPLIES_WHILE_SERVING
 from drill.planted.bodies_swapped import BODIES_SWAPPED
 from drill.planted.bytes_never_copied import BYTES_NEVER_COPIED
 from drill.planted.chunk_over_stream import CHUNK_OVER_STREAM
@@ -65,6 +66,7 @@ PLANTS: Mapping[str, Plant] = {
         REGISTER_OVERWRITTEN,
         CANCELLED_TOO_LATE,
         UNLINKED_IN_NAME,
+        APPLIES_WHILE_SERVING,
         ZERO_ON_TIME_OUT,
         OLD_PAGE_AS_KNOWN,
         FEED_REPEATS,

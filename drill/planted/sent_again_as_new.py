@@ -6,7 +6,7 @@ from drill.planted.plant import Plant
 from sample_platform.model import Answer
 from sample_platform.platform import Platform
 
-PATIENCE_SECONDS = 0.015
+PATIENCE_SECONDS = 0.004
 
 
 class Hedging(Platform):

@@ -54,14 +54,24 @@ async def _emptied_in_soak(world: "World") -> None:
     _commit_at_source(world, [Truncate((POSTS, *HANGING))])
 
 
+async def _thinned_in_soak(world: "World") -> None:
+    """Somebody deletes rows at the site that was left, one by one, past its fence."""
+    await until(world, Stage.SOAK)
+    _delete_at_source(world)
+
+
 async def _wiped_after_complete(world: "World") -> None:
     """An operator has unlinked the sites and wipes the old one, row by row."""
     await until(world, Stage.COMPLETE)
+    _delete_at_source(world)
+    await asyncio.sleep(1.0)
+
+
+def _delete_at_source(world: "World") -> None:
     tables = world.servers[world.plan.source].tables
     keys: list[tuple[str, Key]] = [(table, key) for table in (*HANGING, POSTS) for key in tables[table]]
     for table, key in keys:
         _commit_at_source(world, [Delete(table, key)])
-    await asyncio.sleep(1.0)
 
 
 def _commit_at_source(world: "World", changes: list[Change]) -> None:
@@ -109,6 +119,9 @@ WORKER_STANDS_STILL = Circumstances(
 )
 EMPTIED_IN_SOAK = Circumstances(
     told="the site that was left is emptied", ending="complete", disturb=_emptied_in_soak
+)
+THINNED_IN_SOAK = Circumstances(
+    told="rows are deleted at the site that was left", ending="complete", disturb=_thinned_in_soak
 )
 WIPED_AFTER_COMPLETE = Circumstances(
     told="the old site is wiped once all is complete", ending="complete", disturb=_wiped_after_complete

@@ -7,7 +7,7 @@ from drill.simulator.rehearsal import Conditions, Rehearsal, rehearse
 from drill.verdict import Verdict
 from drill.workload.clients import Amount
 
-BRISK = Conditions(amount=Amount(uploads=30, others=200, clients=8, most=2_000), pace_seconds=0.03)
+BRISK = Conditions(amount=Amount(uploads=30, others=200, clients=8, most=600), pace_seconds=0.03)
 """Enough users for every kind of write at both sites; about a tenth of a second of real time."""
 CROWDED = Conditions(
     amount=Amount(uploads=150, others=500, clients=48, most=650), pace_seconds=0.02, delay_seconds=0.03
