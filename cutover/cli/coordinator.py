@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 OPERATOR = "operator"
 """The place that a coordinator runs at: none of the sites."""
 
-LOOK_SECONDS = 0.5
-"""Pause between two looks at the journal while the migration rests."""
-
 
 async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
     """Coordinate until the migration has ended, or another coordinator has taken over (StaleTerm)."""
@@ -35,6 +32,7 @@ async def coordinate(parts: "Parts") -> None:
     from cutover.cli.migration import Teller
     from cutover.cli.service import complain
     from cutover.engine.coordinator import Coordinator
+    from cutover.engine.resting import LOOK_SECONDS, rest
     from cutover.errors import Inconclusive, SiteUnreachable
     from cutover.protocol.advance import ENDED
 
@@ -43,27 +41,10 @@ async def coordinate(parts: "Parts") -> None:
         try:
             if await Coordinator(parts, report=teller.tell).run() in ENDED:
                 return
-            await _news(parts)
+            await rest(parts)
         except (SiteUnreachable, Inconclusive) as error:  # preflight needs both sites: they may come back
             trouble(f"{error}")
             await parts.clock.sleep(LOOK_SECONDS)
-
-
-async def _news(parts: "Parts") -> None:
-    """Return once somebody wants something, or has written anything else."""
-    from contextlib import suppress
-
-    from cutover.engine.journalling import state_of
-    from cutover.errors import Inconclusive, SiteUnreachable
-
-    resting = None
-    while True:
-        with suppress(SiteUnreachable, Inconclusive):
-            seen = await state_of(parts)
-            resting = resting or seen
-            if seen != resting or (seen and seen.wanted):
-                return
-        await parts.clock.sleep(LOOK_SECONDS)
 
 
 def coordinator(*, outputs: OutputsOption, plan: PlanOption = None) -> Answer:

@@ -14,6 +14,7 @@ from cutover.engine.journalling import begin, done_entry, move_entry, take_over_
 from cutover.engine.observe import Observer
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, read_register
+from cutover.engine.resting import unmet
 from cutover.errors import DrainLost, Inconclusive, NotReady, SiteUnreachable, StaleTerm, Superseded
 from cutover.model.action import Action, Guard
 from cutover.model.journal import Entry, Intent
@@ -50,6 +51,7 @@ class Coordinator:
     on_entry: Callable[[Entry], None] = lambda _: None
     _state: State = field(default_factory=State)
     _term: int = 0
+    _parted: bool = False  #: the register tells of a parting that the journal does not know yet
 
     async def run(self, *, until: Stage | None = None) -> Stage:
         """Carry on until `until` is reached, an operator is asked for, or the migration has ended.
@@ -63,7 +65,7 @@ class Coordinator:
             await self._preflight()
         observer = Observer(self.parts)
         executor = Executor(self.parts, self._doing)
-        while not self._at_goal(until):
+        while self._parted or not self._at_goal(until):
             try:
                 await self._turn(observer, executor)
             except StaleTerm:
@@ -89,7 +91,8 @@ class Coordinator:
         def taken(grant: Grant) -> Grant:
             return replace(grant, term=max(grant.term, self._state.term) + 1)
 
-        self._term = (await change_register(self.parts, taken)).term
+        grant = await change_register(self.parts, taken)
+        self._term, self._parted = grant.term, unmet(self._state, grant)
         while not await self._taken_over():
             await self._absorb()
 
@@ -114,6 +117,7 @@ class Coordinator:
         try:
             await self._absorb()
             seen = await observer.look(self._state)
+            self._parted = False
             decision = self.parts.advance(self.parts.plan, self._state, seen)
             match decision:
                 case Move():

@@ -13,7 +13,7 @@ from typing import Any
 
 from cutover.engine.journalling import ask
 from cutover.errors import CutoverError
-from cutover.model.journal import Intent
+from cutover.model.journal import Entry, Intent
 from cutover.model.stage import Stage
 from cutover.protocol.replay import State, replay
 from drill.checkers import Announced, Evidence, Scheduled, judge
@@ -133,7 +133,7 @@ class Rehearsing:
         world.start_sites()
         workload.hold(pace_seconds=self.conditions.pace_seconds)
         clients = asyncio.ensure_future(workload.run())
-        operator = asyncio.ensure_future(self._operate())
+        operators = [asyncio.ensure_future(self._operate()), asyncio.ensure_future(self._roll_back_early())]
         await self._within(GOAL_SECONDS, self._while_faults_come)
         await self._nemesis.heal_all(away=self._away)
         self._healed_at = asyncio.get_running_loop().time()
@@ -141,8 +141,9 @@ class Rehearsing:
             self._stuck()
         workload.release()
         await clients
-        operator.cancel()
-        await asyncio.wait([operator])
+        for operator in operators:
+            operator.cancel()
+            await asyncio.wait([operator])
         await self._settle()
 
     async def _within(self, seconds: float, what: Callable[[], Any]) -> bool:
@@ -196,8 +197,15 @@ class Rehearsing:
     async def _reach(self, there: Callable[[State], bool]) -> None:
         """Wait until the journal says so."""
         world = self._world
-        while not there(world.state) and world.state.stage not in ENDED:
+        while world.state.stage not in ENDED:
+            if there(world.state) and not self._apart():
+                return
             await world.news.wait()
+
+    def _apart(self) -> bool:
+        """A survivor serves, and the other site has not come home."""
+        grant = self._world.witness.grant()
+        return grant is not None and grant.parted is not None
 
     async def _ask(self, intent: Intent | None, **facts: object) -> None:
         """An operator's command, repeated until the witness has it."""
@@ -213,14 +221,10 @@ class Rehearsing:
     async def _operate(self) -> None:
         """What a person does who reads `cutover status` now and then."""
         world = self._world
-        early = self._early
         while True:
-            await Nap(OPERATOR_SECONDS / 5 if early else OPERATOR_SECONDS)
+            await Nap(OPERATOR_SECONDS)
             grant = world.witness.grant()
             self._parted = self._parted or (grant is not None and grant.parted is not None)
-            if early is not None and world.state.stage.value == early:
-                early = None
-                await self._ask(Intent.ROLL_BACK)
             waits = world.progress.waiting_for if world.progress else ""
             if "cutover approve" in waits:
                 await self._ask(None)
@@ -232,6 +236,14 @@ class Rehearsing:
                 await self._ask(Intent.MERGE)
             elif "cutover verify" in waits:
                 await self._ask(Intent.VERIFY)
+
+    async def _roll_back_early(self) -> None:
+        """As soon as the stage begins at which the operator changes his mind."""
+        world = self._world
+        if self._early is not None:
+            while world.state.stage.value != self._early:
+                await world.news.wait()
+            await self._ask(Intent.ROLL_BACK)
 
     async def _decide(self) -> None:
         """A person reads the quarantine and lets what stands there stay."""
@@ -280,7 +292,7 @@ class Rehearsing:
     async def _evidence(self) -> tuple[Evidence, Stage]:
         world = self._world
         entries = [world.witness.entry(n) for n in sorted(world.witness.entries)]
-        stage = replay(entries).stage if entries else Stage.PREFLIGHT
+        stage = _stage_of(entries)
         serving = world.serving
         struck = tuple(
             Scheduled(fault=one.fault, victim=one.victim, point=one.point) for one in self.schedule.strikes
@@ -314,6 +326,16 @@ class Rehearsing:
             seconds=None if parted.unsent.seconds is None else parted.unsent.seconds + grant.lease_seconds,
             epoch=parted.epoch - 1,
         )
+
+
+def _stage_of(entries: list[Entry]) -> Stage:
+    """Where a journal stands; one that is broken stands where it was whole last."""
+    state = State()
+    for entry in entries:
+        if entry.n != state.next_n:
+            break
+        state = replay([entry], state)
+    return state.stage
 
 
 def _at_soak(state: State) -> bool:

@@ -22,6 +22,7 @@ from cutover.adapters.memory.witness import MemoryJournal, MemoryRegister, Memor
 from cutover.engine.agent import Agent
 from cutover.engine.coordinator import Coordinator, Progress
 from cutover.engine.parts import Parts
+from cutover.engine.resting import rest
 from cutover.engine.router import route
 from cutover.engine.worker import Worker
 from cutover.errors import CutoverError, StaleTerm
@@ -44,8 +45,6 @@ from drill.simulator.stores import SimulatedStoreReader
 from sample_platform.errors import PlatformError
 from sample_platform.platform import Platform
 
-REST_SECONDS = 0.1
-"""Pause of a resting coordinator between two looks at the journal."""
 AGAIN_SECONDS = 1.0
 """How long an operator takes to start a coordinator that ended with an error."""
 DELIVERY_SECONDS = 0.25
@@ -311,17 +310,12 @@ class World:
             try:
                 if await Coordinator(parts, self._progressed, self._recorded).run() in ENDED:
                     return
-                await self._until_something_is_written(parts)
+                await rest(parts)
             except StaleTerm:
                 raise
             except CutoverError as error:
                 self._complain(f"{process}: {error}")
                 await parts.clock.sleep(AGAIN_SECONDS)
-
-    async def _until_something_is_written(self, parts: Parts) -> None:
-        known = self.state.next_n
-        while not self.state.wanted and not await parts.journal.read(known):
-            await parts.clock.sleep(REST_SECONDS)
 
     async def _deliver(self, life: Life, platform: Platform) -> None:
         """Work the distribution queue for ever; a site that does not serve only waits."""
