@@ -12,15 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from drill.simulator.rehearsal import ENDINGS, Rehearsal, rehearse
+from drill.simulator.rehearsal import Rehearsal, rehearse
 from drill.verdict import Verdict
+
+ENDINGS = ("soak", "complete", "roll-back")
 
 
 def judged(seeds: Sequence[int]) -> Iterator[Rehearsal]:
     """Yield one clean migration for each seed."""
-    endings = list(ENDINGS)
     for seed in seeds:
-        yield rehearse(seed, ending=endings[seed % len(endings)])
+        yield rehearse(seed, ending=ENDINGS[seed % len(ENDINGS)])
 
 
 def main() -> int:

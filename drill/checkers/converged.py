@@ -31,7 +31,7 @@ def converged(history: History, evidence: Evidence) -> Finding:
     if evidence.other is None:
         return unread(NAME, site="the other site")
     if evidence.follows:
-        return _compare(evidence.serving, evidence.other, too_early=_too_early(evidence))
+        return _compare(evidence.serving, evidence.other, too_early=_too_early(history, evidence))
     if evidence.complete or evidence.stage in ("complete", "rolled_back"):
         left = list(_left_behind(record_of(history), evidence.serving, evidence.other))
         return finding(NAME, violations=left, counts={"different": len(left)})
@@ -57,14 +57,14 @@ def _by_text(rows: Mapping[str, object] | Mapping[int, object]) -> Table:
     return {str(key): row for key, row in rows.items()}
 
 
-def _too_early(evidence: Evidence) -> str | None:
+def _too_early(history: History, evidence: Evidence) -> str | None:
     """Return why the sites need not be alike yet; None when they must be."""
     bound = evidence.converged_within
     if bound is None:
         return None
-    if evidence.healed_at is None:
+    if evidence.healed_at is None and history.faults:
         return "no core was healed, so nothing but safety may be demanded"
-    if evidence.read_at is not None and evidence.read_at < evidence.healed_at + bound:
+    if evidence.read_at is not None and evidence.read_at < (evidence.healed_at or 0.0) + bound:
         return f"the stores were read before {bound} s had gone by since a core was healed"
     return None
 

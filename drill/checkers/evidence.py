@@ -69,7 +69,7 @@ class Evidence:
     content: Mapping[str, ContentFile] = field(default_factory=dict)  #: by post id
     conflicts_expected: bool = False  #: the schedule made both sites change one key, so some rows are hidden
     announced: Announced | None = None  #: None: no site died with a tail that it had not sent
-    healed_at: float | None = None  #: when a core was whole for good (seconds); None: it never was
+    healed_at: float | None = None  #: when a core was whole for good (seconds); None: not after a fault
     converged_within: float | None = None  #: bound from then until the sites are alike; None: no bound stated
     read_at: float | None = None  #: when the stores were read (seconds); None: once the bound was over
     after_wipe: SiteStores | None = None  #: the serving site once more, after the other one was wiped

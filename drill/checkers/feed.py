@@ -37,7 +37,7 @@ def feed(history: History, evidence: Evidence) -> Finding:
     gone before the post is.
     """
     optional = strandable(history, evidence.announced)
-    scene = Scene(offices(history), _liked(history, optional), _made(history, optional), _deleting(history))
+    scene = Scene(offices(history), _liked(history, optional), _made(history), _deleting(history))
     violations: list[Witness] = []
     degraded = 0
     for page in history.of("feed"):
@@ -57,10 +57,10 @@ def _liked(history: History, optional: frozenset[int]) -> Lines:
     return liked
 
 
-def _made(history: History, optional: frozenset[int]) -> Lines:
+def _made(history: History) -> Lines:
     made: dict[str, dict[str, int]] = defaultdict(dict)
     for upload in history.of("upload"):
-        if upload.ok and upload.completion is not None and upload.begins not in optional:
+        if upload.ok and upload.completion is not None:
             made[str(upload.asked.get("user"))][post_of(upload)] = upload.completion.n
     return made
 

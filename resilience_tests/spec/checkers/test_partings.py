@@ -159,6 +159,91 @@ def test_no_other_checker_takes_a_stranded_tail_for_damage(tail: Tail) -> None:
     assert Verdict.VIOLATED not in {finding.verdict for finding in findings}, findings
 
 
+def test_a_site_that_stays_away_leaves_a_core_that_is_like_itself() -> None:
+    story, _ = parted(an_upload)
+    assert story.judged_by("converged", away(story, EAST)).verdict is Verdict.HELD
+    assert story.judged_by("converged", away(story, None)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_the_survivor_acknowledged_is_never_stranded() -> None:
+    story, _ = parted(a_like)
+    found = away(story, replace(EAST, transactions=9))
+    lost = changed(found, posts={})
+    assert story.judged_by("acknowledged", lost).counts["lost_posts"] == 1
+    assert story.judged_by("no_ghosts", lost).counts["ghosts"] == 1
+
+
+def test_what_the_survivor_showed_is_no_stranded_post_when_it_is_gone() -> None:
+    story, _ = parted()
+    asked = story.begin("upload", post_id("r-9"), uploaded("r-9"), "r-9")
+    story.platform.apply(asked)
+    story.end(asked, Outcome.UNKNOWN)
+    story.does("list", None, None, "r-10")
+    found = away(story, EAST)
+    posts = {key: row for key, row in serving_of(found).posts.items() if key != post_id("r-9")}
+    assert story.judged_by("no_ghosts", changed(found, posts=posts)).verdict is Verdict.VIOLATED
+
+
+def test_a_delete_that_the_survivor_acknowledged_too_is_not_stranded() -> None:
+    story, post = parted(a_delete)
+    kept = deepcopy(story.platform)
+    story.does("delete", post, {"user": "ann"}, "r-3")
+    story.platform = kept
+    finding = story.judged_by("acknowledged", away(story, EAST))
+    assert (finding.verdict, finding.counts["returned_posts"]) == (Verdict.VIOLATED, 1)
+
+
+def test_a_like_that_the_survivor_acknowledged_too_is_not_stranded() -> None:
+    story = Story()
+    post = story.upload("r-1")
+    kept = deepcopy(story.platform)
+    early = story.begin("like", post, {"user": "bob"}, "r-2", process="c2")
+    a_like(story, post)
+    story.platform = kept
+    kept.cut_over()
+    story.answer(early)
+    kept.likes.clear()
+    kept.posts[post] = replace(kept.posts[post], likes=0)
+    assert story.judged_by("acknowledged", away(story, EAST)).counts["lost_post_likes"] == 1
+
+
+def test_a_text_older_than_what_the_survivor_acknowledged_is_wrong() -> None:
+    story, post = parted(an_edit)
+    kept = deepcopy(story.platform)
+    story.does("edit", post, edited("third"), "r-3")
+    assert story.judged_by("acknowledged", away(story, EAST)).verdict is Verdict.HELD
+    story.platform = kept
+    assert story.judged_by("acknowledged", away(story, EAST)).counts["wrong_posts"] == 1
+
+
+def test_a_text_that_nobody_sent_is_wrong_though_its_upload_was_never_answered() -> None:
+    story = Story()
+    asked = story.begin("upload", post_id("r-1"), uploaded("r-1"), "r-1")
+    story.platform.apply(asked)
+    story.end(asked, Outcome.UNKNOWN)
+    story.upload("r-2")
+    found = story.evidence()
+    assert story.judged_by("acknowledged", found).verdict is Verdict.HELD
+    row = replace(serving_of(found).posts[post_id("r-1")], title="made up")
+    found = changed(found, posts={**serving_of(found).posts, row.id: row})
+    assert story.judged_by("acknowledged", found).counts["wrong_posts"] == 1
+
+
+def test_a_stranded_session_may_be_refused_and_one_of_a_relieved_sites_answers_proves_nothing() -> None:
+    story, _ = parted(a_log_in)
+    asked = story.begin("session", "ann", {"token": "t-r-tail"}, "r-3")
+    story.lines.append(
+        story.writer.complete(asked, Outcome.FAILED, value={"status": 404}, site="west", epoch=2)
+    )
+    assert story.judged_by("sessions", away(story, EAST)).verdict is Verdict.INCONCLUSIVE
+    story.does("log_in", "bob", None, "r-4")
+    asked = story.begin("session", "bob", {"token": "t-r-4"}, "r-5")
+    story.lines.append(
+        story.writer.complete(asked, Outcome.FAILED, value={"status": 404}, site="east", epoch=1)
+    )
+    assert "refused_sessions" not in story.judged_by("sessions", away(story, EAST)).counts
+
+
 def test_reads_at_the_survivor_are_not_excused_beyond_what_was_announced() -> None:
     story, post = parted(a_view)
     story.does("get", post, None, "r-10")
@@ -207,12 +292,31 @@ def test_a_delete_that_lost_to_a_concurrent_edit_is_hidden() -> None:
     story.does("get", post, None, "r-4")
     story.does("list", None, None, "r-5")
     found = story.evidence()
+    assert story.judged_by("read_honesty", found).verdict is Verdict.VIOLATED
     assert story.judged_by("acknowledged", found).counts["returned_posts"] == 1
     found = changed(found, hidden={"posts": {post: "an edit beat its delete"}})
     finding = story.judged_by("acknowledged", found)
     assert (finding.verdict, finding.counts["hidden_deletes"]) == (Verdict.INCONCLUSIVE, 1)
     expected = story.judged_by("acknowledged", replace(found, conflicts_expected=True))
     assert (expected.verdict, expected.counts["hidden_deletes"]) == (Verdict.HELD, 1)
+    assert story.judged_by("read_honesty", found).verdict is Verdict.HELD
+
+
+def test_an_edit_that_lost_to_an_older_one_in_a_merge_is_hidden() -> None:
+    story = Story()
+    post = story.upload("r-1")
+    story.does("edit", post, edited("second"), "r-2")
+    merged = deepcopy(story.platform)
+    story.platform.cut_over()
+    story.does("edit", post, edited("third"), "r-3")
+    story.platform = merged
+    merged.cut_over()
+    story.does("get", post, None, "r-4")
+    found = story.evidence()
+    assert story.judged_by("acknowledged", found).verdict is Verdict.VIOLATED
+    assert story.judged_by("read_honesty", found).verdict is Verdict.VIOLATED
+    found = changed(found, hidden={"posts": {post: "both sites changed it"}})
+    assert story.judged_by("acknowledged", found).counts["hidden_posts"] == 1
     assert story.judged_by("read_honesty", found).verdict is Verdict.HELD
 
 
@@ -283,6 +387,9 @@ def test_an_answer_that_was_on_its_way_while_another_site_took_over_is_no_split_
     asked = story.begin("like", "p", {"user": "bob"}, "r-1", process="c2")
     open_for_ever = story.begin("like", "p", {"user": "eve"}, "r-0", process="c3")
     assert open_for_ever.request == "r-0"
+    there = story.begin("like", "p", {"user": "dan"}, "r-3", process="c4")
+    answered_by(story, "east", 1)
+    story.lines.append(story.writer.complete(there, Outcome.OK, site="west", epoch=2))
     answered_by(story, "west", 2)
     story.lines.append(story.writer.complete(asked, Outcome.OK, site="east", epoch=1))
     unknown = story.begin("like", "p", {"user": "cat"}, "r-2")

@@ -124,6 +124,21 @@ def test_a_get_that_shows_a_text_after_a_later_one_was_acknowledged_is_found() -
     assert read(story, "get", post, shown()).verdict is Verdict.VIOLATED
 
 
+def test_a_get_that_overlaps_an_edit_may_show_the_text_before_it() -> None:
+    story, post = liked_and_viewed()
+    asked = story.begin("get", post, None, "r-9", process="c2")
+    story.does("edit", post, edited("second"), "r-4")
+    story.end(asked, Outcome.OK, shown())
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def test_a_list_that_shows_a_post_before_it_was_sent_is_found() -> None:
+    story, _ = liked_and_viewed()
+    assert read(story, "list", None, {"posts": [post_id("r-9")]}).verdict is Verdict.VIOLATED
+    story.upload("r-9")
+    assert story.judged_by("read_honesty").verdict is Verdict.VIOLATED
+
+
 def test_a_relieved_site_that_answers_in_its_old_epoch_is_not_taken_at_its_word() -> None:
     story, post = liked_and_viewed()
     story.platform.cut_over()
