@@ -48,7 +48,7 @@ _TAKE_ORIGIN = "select pg_replication_origin_session_setup($1)"
 _LEAVE_ORIGIN = "select pg_replication_origin_session_reset()"
 _APPLIED = "select position from cutover.applied"
 _ASIDE = "select table_name, key from cutover.set_aside"
-_FOLLOWING = "select backfill, term, entry, brake, released from cutover.follow"
+_FOLLOWING = "select backfill, term, entry, rejoin, pace, brake, released from cutover.follow"
 _ASIDE_WHY = "select table_name, key, reason from cutover.set_aside order by at limit 300"
 _INSTALLED = "select to_regclass('cutover.follow')::text"
 _COPYING = "select table_name, after, done from cutover.copying order by table_name"
@@ -82,9 +82,15 @@ class PostgresApplier:
                 return None
         if not rows:
             return None
-        backfill, term, entry, brake, released = rows[0]
-        guard = Guard(int(term or 0), int(entry or 0))
-        return Following(backfill=backfill == "t", guard=guard, braked=brake, released=released)
+        backfill, term, entry, rejoin, pace, brake, released = rows[0]
+        return Following(
+            backfill=backfill == "t",
+            guard=Guard(int(term or 0), int(entry or 0)),
+            rejoin=rejoin == "t",
+            pace=None if pace is None else int(pace),
+            braked=brake,
+            released=released,
+        )
 
     async def start(self) -> Position | None:
         """Become the only applier; return how far the peer's log is in (None: nothing yet)."""
@@ -146,6 +152,7 @@ class PostgresApplier:
 
         A whole row is written whether it is there or not, in every table and
         not only those of `upserting`: so a row that was set aside comes back.
+        Refused when this site is open for writes and the batch holds changes.
         """
         if not batch:
             return ()
@@ -153,6 +160,8 @@ class PostgresApplier:
         async with self._writing() as writer:
             await writer.know(batch)
             await writer.begin(guard)
+            if any(transaction.changes for transaction in batch):
+                writer.refuse_if_open()
             records = Records(writer.known, reasons)
             refused: list[Aside] = []
             try:

@@ -18,7 +18,10 @@ from cutover.model.plan import Plan
 from cutover.model.position import Position
 from cutover.ports.database import READ_AGAIN, Aside
 
-_FOLLOW = "select term, entry, watching, brake from cutover.follow for share"
+_FOLLOW = """
+select term, entry, watching, brake, (select last_value from cutover.fence_state)
+from cutover.follow for share
+"""
 _SEEN = "select term, entry from cutover.guard"
 
 _ROW_ERRORS = ("22", "23", "44", "54", "P0")
@@ -49,6 +52,7 @@ class Writer:
     known: frozenset[Place] = frozenset()
     tables: dict[str, Described] = field(default_factory=dict)
     watching: bool = False
+    fence: int = 0  #: as of the transaction's begin
 
     async def begin(self, guard: Guard) -> None:
         """Begin a transaction that nobody can tell to stop before its end.
@@ -67,7 +71,16 @@ class Writer:
                 f"the applier of site {self.site!r} stands still: {found[0][3]}. "
                 f"`cutover release-brake` lets it go on."
             )
-        self.watching = found[0][2] == "t"
+        self.watching, self.fence = found[0][2] == "t", int(found[0][4] or 0)
+
+    def refuse_if_open(self) -> None:
+        """Whoever serves has drained its peer, or was parted from it: then its writes are merged."""
+        epoch, is_open = divmod(self.fence, 2)
+        if is_open and epoch > 0:
+            raise Refused(
+                f"site {self.site!r} is open for writes under epoch {epoch}, so what its peer wrote is not "
+                f"applied: one of two writers would be lost. `cutover status` shows who serves."
+            )
 
     async def know(self, transactions: Sequence[Transaction]) -> None:
         """Read the catalog for tables that were not met before."""

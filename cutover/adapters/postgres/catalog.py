@@ -65,6 +65,14 @@ class Described:
         """All columns."""
         return ", ".join(quoted(column.name) for column in self.columns)
 
+    def keys_of(self, alias: str) -> list[str]:
+        """The key's columns of the table under this alias."""
+        return [f"{alias}.{quoted(name)}" for name in self.table.key]
+
+    def columns_of(self, alias: str) -> list[str]:
+        """All columns of the table under this alias."""
+        return [f"{alias}.{quoted(column.name)}" for column in self.columns]
+
     @cached_property
     def portable(self) -> bool:
         """Whether rows may be passed on in binary form."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cutover.model.action import Guard
-from cutover.model.observation import Fence, FenceState, SiteFacts
+from cutover.model.observation import Fence, FenceState, Lead, SiteFacts
 from cutover.model.position import Position
 
 PAGE_HEADER = 24
@@ -58,6 +58,26 @@ class EndRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeadRow(EndRow):
+    """How far a site is ahead, as `lead.sql` reads it."""
+
+    confirmed: int | None
+    transactions: int
+    sequences: dict[str, int | None]
+
+    def lead(self) -> Lead:
+        """The same in the engine's words; sequences that were never used are left out."""
+        confirmed = None if self.confirmed is None else Position(self.system, self.timeline, self.confirmed)
+        used = ((name, value) for name, value in sorted(self.sequences.items()) if value is not None)
+        return Lead(
+            end=self.position(),
+            confirmed=confirmed,
+            transactions=self.transactions,
+            sequences=tuple(used),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LookRow(FenceRow, EndRow):
     """A whole look as `look.sql` reads it."""
 
@@ -68,6 +88,7 @@ class LookRow(FenceRow, EndRow):
     rows_copied: int
     set_aside: int
     touched: int
+    kept: int
     slot: bool
 
     def facts(self) -> SiteFacts:
@@ -83,4 +104,5 @@ class LookRow(FenceRow, EndRow):
             touched=self.touched,
             brake=self.brake,
             slot=self.slot,
+            kept=self.kept,
         )

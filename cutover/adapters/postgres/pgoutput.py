@@ -146,17 +146,20 @@ class Decoder:
             self._changes.append(Update(relation.table, relation.key(values), relation.row(values)))
             return
         old, at = _values(payload, 6, ())
-        known: Sequence[object] = old if payload[5] == _OLD_ROW else _only(relation.keys, old)
+        whole = payload[5] == _OLD_ROW
+        known: Sequence[object] = old if whole else _only(relation.keys, old)
         values, _ = _values(payload, at + 1, known)
         key, old_key = relation.key(values), relation.key(old)
         moved = None if old_key == key else old_key
-        self._changes.append(Update(relation.table, key, relation.row(values), moved))
+        before = relation.row(old) if whole else None
+        self._changes.append(Update(relation.table, key, relation.row(values), moved, before))
 
     def _delete(self, payload: bytes) -> None:
         relation = self._wanted(payload)
         if relation is not None:
             values, _ = _values(payload, 6, ())
-            self._changes.append(Delete(relation.table, relation.key(values)))
+            before = relation.row(values) if payload[5] == _OLD_ROW else None
+            self._changes.append(Delete(relation.table, relation.key(values), before))
 
     def _truncate(self, payload: bytes) -> None:
         count = _U32.unpack_from(payload, 1)[0]

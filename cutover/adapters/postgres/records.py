@@ -85,7 +85,7 @@ class Records:
 
     def refuse(self, change: Insert | Update | Delete, reason: str) -> None:
         """Set a row aside."""
-        row = None if isinstance(change, Delete) else _json(change.row)
+        row = None if isinstance(change, Delete) else row_json(change.row)
         self.put_aside((change.table, change.key), reason, row)
 
     def put_aside(self, place: Place, reason: str, row: str | None) -> None:
@@ -117,7 +117,7 @@ class Records:
             yield _TAKE_OUT, [*_columns(self.taken_out)]
         if watching and self.touched:
             yield _TOUCH, [*_columns(self.touched)]
-        yield _POSITION, [str(position)]
+        yield note_position(position)
         if position.offset:
             yield _ORIGIN, [f"{position.offset >> 32:X}/{position.offset & 0xFFFFFFFF:X}"]
 
@@ -142,6 +142,11 @@ class Records:
         return place in self.aside or (place in self.known and place not in self.taken_out)
 
 
+def note_position(position: Position) -> Command:
+    """What notes that the peer's log is in up to here."""
+    return _POSITION, [str(position)]
+
+
 def key_json(key: Key) -> str:
     """A key as our records have it: an array of texts."""
     return json.dumps(key)
@@ -152,8 +157,15 @@ def key_from_json(text: str) -> Key:
     return tuple(json.loads(text))
 
 
-def _json(row: Row) -> str:
+def row_json(row: Row) -> str:
+    """A row as our records have it, without values that the log left out."""
     return json.dumps({name: value for name, value in row.items() if value is not UNCHANGED})
+
+
+def row_from_json(text: str) -> Row:
+    """Read what `row_json` wrote."""
+    row: Row = json.loads(text)
+    return row
 
 
 def _columns(places: Collection[Place]) -> tuple[str, str]:

@@ -10,8 +10,12 @@ from psycopg import AsyncConnection
 from cutover.adapters.postgres.catalog import Described, describe, literal, quoted
 from cutover.adapters.postgres.connect import Connections, PostgresAddress
 from cutover.adapters.postgres.pgoutput import MARK
+from cutover.adapters.postgres.records import key_from_json
+from cutover.adapters.postgres.runs import by_key, given, same
 from cutover.adapters.postgres.session import Texts, copy_out, print_alike, texts
+from cutover.adapters.postgres.slots import NOT_INSTALLED
 from cutover.model.change import Chunk, Insert, Key, ObjectName, Owner, Row, Transaction
+from cutover.model.merge import Reference
 from cutover.model.observation import RowDigest
 from cutover.model.plan import ObjectOf, Plan
 from cutover.model.position import XID_SPAN, Position, Snapshot
@@ -27,6 +31,8 @@ _BEGIN = (
     "set local max_parallel_workers_per_gather = 0",
     "set local jit = off",
 )
+
+_MERGED = "select table_name, key from cutover.merged order by number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +94,7 @@ class PostgresRows:
         snapshot = parse_snapshot(seen[0][0] or "")
         if not rows:
             return None, snapshot
-        row: Row = {column.name: value for column, value in zip(described.columns, rows[0], strict=True)}
+        row = _row(described, rows[0])
         position = Position(seen[0][1] or "", 0, 0)
         xid = (snapshot.xmin - 1) % XID_SPAN
         return Transaction(xid=xid, position=position, changes=(Insert(table, key, row),)), snapshot
@@ -113,6 +119,43 @@ class PostgresRows:
             described = await self._described(connection, table)
             query = f"select {_digested(described)} from {described.sql} as t where {described.among(keys)}"
             return dict(_digest(described, row) for row in await texts(connection, query))
+
+    async def rows_of(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
+        """These rows whole, as the log would carry them; those that are not there are left out."""
+        if not keys:
+            return {}
+        async with self._reading() as connection:
+            described = await self._described(connection, table)
+            listed = ", ".join([*described.keys_of("t"), *described.columns_of("t")])
+            matching, arrays = by_key(described, keys)
+            found = await texts(connection, f"select {listed} from {described.sql} as t, {matching}", arrays)
+        return {_key(described, row): _row(described, row[len(described.keys) :]) for row in found}
+
+    async def referring(self, reference: Reference, parents: Sequence[Key]) -> dict[Key, list[Key]]:
+        """By key of the parent: the rows of the child table that refer to it."""
+        children: dict[Key, list[Key]] = {parent: [] for parent in parents}
+        if not parents:
+            return children
+        async with self._reading() as connection:
+            child = await self._described(connection, reference.child)
+            parent = await self._described(connection, reference.parent)
+            source, arrays = given(parent.keys, parents)
+            listed = ", ".join(["u.n", *child.keys_of("t")])
+            joined = same("t", reference.columns, parent.keys)
+            query = f"select {listed} from {child.sql} as t, {source} where {joined}"
+            found = await texts(connection, query, arrays)
+        for n, *key in found:
+            children[parents[int(n or 0) - 1]].append(_key(child, tuple(key)))
+        return children
+
+    async def merged(self) -> list[tuple[str, Key]]:
+        """The rows, table and key, that this site has merged from its peer since they parted."""
+        async with self._connections.use(effect=False) as connection:
+            try:
+                found = await texts(connection, _MERGED)
+            except NOT_INSTALLED:
+                return []
+        return [(table or "", key_from_json(key or "")) for table, key in found]
 
     async def close_connections(self) -> None:
         """Let go of what is kept open; the object may be used again."""
@@ -197,6 +240,10 @@ def _digest(described: Described, row: Texts) -> tuple[Key, RowDigest]:
     keys = len(described.keys)
     objects = _objects(described.table.objects, row[keys + 1 :])
     return _key(described, row), RowDigest(row[keys] or "", objects)
+
+
+def _row(described: Described, values: Texts) -> Row:
+    return {column.name: value for column, value in zip(described.columns, values, strict=True)}
 
 
 def _key(described: Described, row: Texts) -> Key:

@@ -21,6 +21,7 @@ class Kind(Enum):
     """What a run does to its rows."""
 
     WRITE = "write"  #: the whole row, whether it is there or not
+    MAKE = "make"  #: a row that must not be there
     PATCH = "patch"  #: some columns of a row that must be there
     REMOVE = "remove"
     EMPTY = "empty"  #: every row
@@ -116,6 +117,9 @@ def statement(run: Run, table: Described) -> tuple[str, list[str]]:
     match run.kind:
         case Kind.WRITE:
             return _write(run, table), _arrays(run.rows.values())
+        case Kind.MAKE:
+            columns = [_column(table, name) for name in run.shape]
+            return _insert(table, columns), _arrays(run.rows.values())
         case Kind.PATCH:
             pairs = [(*key, *values) for key, values in run.rows.items()]
             return _patch(run, table), _arrays(pairs)
@@ -130,21 +134,22 @@ def statement(run: Run, table: Described) -> tuple[str, list[str]]:
 
 def _write(run: Run, table: Described) -> str:
     columns = [_column(table, name) for name in run.shape]
-    return _insert(table, columns, on_conflict(table, columns))
+    return _upsert(table, columns, on_conflict(table, columns))
 
 
-def _insert(table: Described, columns: Sequence[Column], otherwise: str) -> str:
+def _upsert(table: Described, columns: Sequence[Column], otherwise: str) -> str:
+    return f"{_insert(table, columns)} on conflict ({table.key_list}) do {otherwise}"
+
+
+def _insert(table: Described, columns: Sequence[Column]) -> str:
     names = ", ".join(quoted(column.name) for column in columns)
     given = ", ".join(f"u.{_value(column, n)}" for n, column in enumerate(columns, 1))
-    return (
-        f"insert into {table.sql} ({names}) overriding system value select {given} from {_unnest(columns)}"
-        f" on conflict ({table.key_list}) do {otherwise}"
-    )
+    return f"insert into {table.sql} ({names}) overriding system value select {given} from {_unnest(columns)}"
 
 
 def insert_missing(table: Described, shape: Sequence[str], rows: Iterable[Values]) -> tuple[str, list[str]]:
     """What writes the rows whose key is not there, with its parameters."""
-    return _insert(table, [_column(table, name) for name in shape], "nothing"), _arrays(rows)
+    return _upsert(table, [_column(table, name) for name in shape], "nothing"), _arrays(rows)
 
 
 def on_conflict(table: Described, columns: Sequence[Column]) -> str:
@@ -170,8 +175,19 @@ def by_key(table: Described, keys: Collection[Key]) -> tuple[str, list[str]]:
     return f"{_unnest(table.keys)} where {_same_key(table)}", _arrays(keys)
 
 
+def given(columns: Sequence[Column], rows: Iterable[Values]) -> tuple[str, list[str]]:
+    """Values as a table `u` whose `n` is their ordinal from 1, with its parameters."""
+    return _unnest(columns, ordinality=True), _arrays(rows)
+
+
+def same(alias: str, names: Sequence[str], columns: Sequence[Column]) -> str:
+    """The condition that these columns of a table equal what is `given` of others."""
+    pairs = enumerate(zip(names, columns, strict=True), 1)
+    return " and ".join(f"{alias}.{quoted(name)} = u.{_value(column, n)}" for n, (name, column) in pairs)
+
+
 def _same_key(table: Described) -> str:
-    return " and ".join(f"t.{quoted(c.name)} = u.{_value(c, n)}" for n, c in enumerate(table.keys, 1))
+    return same("t", table.table.key, table.keys)
 
 
 def _column(table: Described, name: str) -> Column:

@@ -11,16 +11,23 @@ from psycopg.sql import SQL
 from cutover.adapters.postgres import fetch, names
 from cutover.adapters.postgres.closing import close_fence
 from cutover.adapters.postgres.connect import CONNECT_SECONDS, Connections, PostgresAddress
-from cutover.adapters.postgres.facts import FenceRow, LookRow
+from cutover.adapters.postgres.facts import FenceRow, LeadRow, LookRow
 from cutover.adapters.postgres.install import Installation
+from cutover.adapters.postgres.merging import merging
+from cutover.adapters.postgres.quarantine import leave as leave_kept
+from cutover.adapters.postgres.quarantine import take as take_kept
+from cutover.adapters.postgres.quarantine import undecided
+from cutover.adapters.postgres.references import foreign_keys
 from cutover.adapters.postgres.slots import GUARD, NOT_INSTALLED, drop_slot, make_slot
-from cutover.adapters.postgres.statements import look, statement
+from cutover.adapters.postgres.statements import lead, look, statement
 from cutover.errors import Refused
 from cutover.model.action import Guard
 from cutover.model.change import Key
-from cutover.model.observation import Fence, FenceState, Instant, SiteFacts
+from cutover.model.merge import Quarantined, Reference, Settled
+from cutover.model.observation import Fence, FenceState, Instant, Lead, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position
+from cutover.ports.database import Aside
 
 CLOSE_SECONDS = 10.0
 SETUP_SECONDS = 60.0
@@ -37,6 +44,7 @@ class PostgresSite:
     ) -> None:
         self._site = site
         self._plan = plan
+        self._address = connection
         self._slot = names.slot(connection.database)
         self._connections = Connections(connection, site=site, timeout=timeout)
         self._installation = Installation(site, connection.database, plan)
@@ -169,12 +177,17 @@ class PostgresSite:
         async with self._connections.use(effect=True, seconds=SETUP_SECONDS) as connection:
             await drop_slot(connection, self._site, self._slot, guard)
 
-    async def follow(self, *, backfill: bool, guard: Guard) -> None:
+    async def follow(self, *, backfill: bool, guard: Guard, rejoin: bool = False) -> None:
         """Tell the site's worker to follow the peer."""
         tables = [table.qualified for table in self._plan.tables]
         await self._effect(
-            "select cutover.follow_peer(%s, %s, %s, %s)", [backfill, tables, guard.term, guard.entry]
+            "select cutover.follow_peer(%s, %s, %s, %s, %s)",
+            [backfill, rejoin, tables, guard.term, guard.entry],
         )
+
+    async def throttle(self, *, pace: int | None, guard: Guard) -> None:
+        """Bound how many rows a second the site's worker copies; kept through a later `follow`."""
+        await self._effect("select cutover.throttle(%s, %s, %s)", [pace, guard.term, guard.entry])
 
     async def unfollow(self, *, guard: Guard) -> None:
         """Tell it to stop; once this returned, no batch of the peer's can still be applied."""
@@ -185,6 +198,52 @@ class PostgresSite:
     async def release_brake(self, *, reason: str, guard: Guard) -> None:
         """Let the stopped applier go on past what stopped it for just this reason."""
         await self._effect("select cutover.release_brake(%s, %s, %s)", [reason, guard.term, guard.entry])
+
+    async def lead(self) -> Lead:
+        """How far this site is ahead of its peer; `end` is on this site's disk already."""
+        parameters = {"slot": self._slot, "tables": self._tables}
+        async with self._connections.use(effect=False) as connection:
+            return (await fetch.one(connection, LeadRow, lead(), parameters)).lead()
+
+    async def references(self) -> Sequence[Reference]:
+        """The foreign keys between planned tables that refer to a planned key."""
+        async with self._connections.use(effect=False) as connection:
+            found = await foreign_keys(connection, self._plan)
+        named = (key.reference(self._plan) for key in found)
+        return list(dict.fromkeys(reference for reference in named if reference is not None))
+
+    async def merge(self, settled: Sequence[Settled], *, upto: Position, guard: Guard) -> Sequence[Aside]:
+        """Write what was settled, in one transaction, through this site's own open fence."""
+        async with merging(self._address, self._site, self._plan) as transaction:
+            await transaction.pass_guard(guard)
+            if await transaction.merged_before(settled, upto):
+                await transaction.commit()
+                return ()
+            refused = await transaction.write(settled)
+            if not refused:
+                await transaction.record(settled, upto)
+                await transaction.commit()
+            return refused
+
+    async def forget_merged(self, *, guard: Guard) -> None:
+        """The peer follows again: `Rows.merged` answers nothing from now on. Quarantine stays."""
+        await self._effect("select cutover.forget_merged(%s, %s)", [guard.term, guard.entry])
+
+    async def quarantine(self) -> Sequence[Quarantined]:
+        """The kept versions that nobody has decided on, oldest first."""
+        async with self._connections.use(effect=False) as connection:
+            try:
+                return await undecided(connection)
+            except NOT_INSTALLED:
+                return ()
+
+    async def resolve(self, number: int, *, take: bool) -> None:
+        """An operator decided on a kept version."""
+        if take:
+            await take_kept(self._address, self._site, self._plan, number)
+            return
+        async with self._connections.use(effect=True) as connection:
+            await leave_kept(connection, self._site, number)
 
     async def sequences(self) -> dict[str, int]:
         """The last value of each sequence that a planned table owns; those never used are left out."""

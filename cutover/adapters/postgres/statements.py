@@ -23,3 +23,8 @@ def look() -> sql.Composed:
 def end_of_log() -> sql.Composed:
     """The end of the log alone, for a database that has nothing of ours."""
     return sql.SQL("select {}").format(statement("end_of_log"))
+
+
+def lead() -> sql.Composed:
+    """The one statement of a lead."""
+    return statement("lead").format(sequences=statement("sequences"))

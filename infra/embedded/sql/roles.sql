@@ -31,8 +31,9 @@ $$;
 GRANT platform TO cutover_admin;
 GRANT platform TO cutover_applier;
 
--- The way to pass by the user's own triggers: the source's cascades are in its log.
-GRANT SET ON PARAMETER session_replication_role TO cutover_applier;
+-- The way to pass by the user's own triggers: the source's cascades are in its log, and a merge of
+-- what two sites wrote apart (by cutover_admin, whom the fence does not let pass) fires none.
+GRANT SET ON PARAMETER session_replication_role TO cutover_admin, cutover_applier;
 
 -- Where the applier is in the source's log, kept in the same commit as the rows.
 GRANT EXECUTE ON FUNCTION

@@ -81,6 +81,13 @@ class Link:
         await self.rows.close_connections()
         await self.applier.close()
 
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Let users write here too for a while: then nothing of the peer's may be applied."""
+        await self.site.open(epoch=1, started=await self.site.instant(), seconds=600, guard=GUARD)
+        yield
+        await self.site.close(guard=GUARD)
+
     async def quiet(self) -> Quiet:
         """The next word that the log has nothing for us."""
         while True:
@@ -124,13 +131,12 @@ async def following(
 
 @asynccontextmanager
 async def following_back(link: Link) -> AsyncIterator[Link]:
-    """Let the other database follow too, and both accept writes."""
+    """Let the other database follow too."""
     here, there = link.there, link.here
     site = _site(link.plan, "east", here)
     back = link_of(link.plan, here, there, site, source="west")
     try:
         await link.site.keep_log(guard=GUARD)
-        await link.site.open(epoch=1, started=await link.site.instant(), seconds=600, guard=GUARD)
         await site.follow(backfill=False, guard=GUARD)
         await back.applier.start()
         yield back

@@ -234,7 +234,7 @@ def _make_roles(connection: psycopg.Connection, passwords: dict[str, str]) -> No
     connection.execute("grant platform to cutover_admin, cutover_applier")
     connection.execute("grant pg_monitor to cutover_admin")
     connection.execute("grant pg_read_all_data to checker")
-    connection.execute("grant set on parameter session_replication_role to cutover_applier")
+    connection.execute("grant set on parameter session_replication_role to cutover_admin, cutover_applier")
     origins = connection.execute(
         "select oid::regprocedure::text from pg_proc where proname like 'pg\\_replication\\_origin\\_%'"
     )

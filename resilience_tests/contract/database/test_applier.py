@@ -18,7 +18,7 @@ from resilience_tests.contract.database.link import (
     plan_of,
     table,
 )
-from resilience_tests.contract.database.server import Database
+from resilience_tests.contract.database.server import SUPERUSER, Database
 
 SCHEMA = (
     "create table posts (id bigint generated always as identity primary key, title text unique, body text,"
@@ -119,7 +119,8 @@ async def test_two_databases_that_follow_each_other_send_nothing_back(
     async with following_back(link) as back:
         await peer.run(post("from east", 1))
         await link.catch_up()
-        await database.run(post("from west", 2))
+        async with link.serving():
+            await database.run(post("from west", 2))
         returned = await back.until_mark("west")
         assert [(item.foreign, len(item.changes)) for item in returned if item.mark is None] == [
             (True, 0),
@@ -207,6 +208,51 @@ async def test_the_brake_stops_the_line_until_it_is_released(link: Link, peer: D
     assert (told.braked, told.released) == (None, "too many deletes")
     await link.applier.start()
     await link.apply(batch)
+
+
+async def test_a_site_that_serves_applies_nothing_that_its_peer_wrote(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1))
+    batch = await link.until_mark("batch")
+    async with link.serving():
+        with pytest.raises(Refused, match="open for writes under epoch 1"):
+            await link.apply(batch)
+        await link.applier.start()
+        await link.apply([item for item in batch if not item.changes])
+        await link.applier.passed(batch[-1].position, guard=GUARD)
+    await link.apply(batch)
+    assert await database.rows(POSTS) == [(1, "a", 0)]
+
+
+async def test_what_was_applied_is_on_disk_once_the_site_was_told_to_stop(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await database.run("alter system set wal_writer_delay = '10s'", role=SUPERUSER)
+    await database.run("select pg_reload_conf()", role=SUPERUSER)
+    await peer.run(post("a", 1))
+    await link.catch_up()
+    await link.site.unfollow(guard=GUARD)
+    database.server.restart()
+    assert await database.rows(POSTS) == [(1, "a", 0)]
+    await database.run("alter system reset wal_writer_delay", role=SUPERUSER)
+    await database.run("select pg_reload_conf()", role=SUPERUSER)
+
+
+async def test_how_the_worker_is_to_follow_is_what_it_was_told_last(link: Link) -> None:
+    later = Guard(1, 8)
+    await link.site.throttle(pace=500, guard=GUARD)
+    assert await link.applier.following() == Following(backfill=False, guard=GUARD, pace=500)
+    await link.site.follow(backfill=False, guard=later, rejoin=True)
+    assert await link.applier.following() == Following(backfill=False, guard=later, rejoin=True, pace=500)
+    await link.site.follow(backfill=False, guard=later)
+    await link.site.throttle(pace=None, guard=later)
+    assert await link.applier.following() == Following(backfill=False, guard=later)
+    with pytest.raises(StaleTerm):
+        await link.site.throttle(pace=1, guard=GUARD)
+    await link.site.unfollow(guard=later)
+    await link.site.throttle(pace=1, guard=later)
+    assert await link.applier.following() is None
 
 
 async def test_there_is_one_applier(link: Link, database: Database, peer: Database) -> None:

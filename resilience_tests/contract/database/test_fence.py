@@ -12,6 +12,7 @@ from cutover.adapters.postgres.site import PostgresSite
 from cutover.errors import Refused, SiteUnreachable, StaleTerm
 from cutover.model.action import Guard
 from cutover.model.observation import Fence, FenceState
+from cutover.model.position import Position
 from resilience_tests.contract.database.server import Database, Server
 from resilience_tests.contract.database.sites import G1, G2, PREPARED, opened, prepared
 
@@ -152,6 +153,9 @@ EFFECTS: dict[str, Callable[[PostgresSite, Guard], Awaitable[object]]] = {
     "unfollow": lambda site, guard: site.unfollow(guard=guard),
     "release_brake": lambda site, guard: site.release_brake(reason="any", guard=guard),
     "raise_sequences": lambda site, guard: site.raise_sequences({"public.video_id_seq": 9}, guard=guard),
+    "throttle": lambda site, guard: site.throttle(pace=9, guard=guard),
+    "forget_merged": lambda site, guard: site.forget_merged(guard=guard),
+    "merge": lambda site, guard: site.merge((), upto=Position("1", 1, 1), guard=guard),
     "watch_touched": lambda site, guard: site.watch_touched(guard=guard),
 }
 

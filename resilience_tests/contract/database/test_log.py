@@ -72,11 +72,13 @@ async def test_a_full_replica_identity_brings_the_large_value_too(link: Link, pe
         "alter table posts replica identity full",
         f"insert into posts values (1, 'a', {LARGE})",
         "update posts set title = 'b'",
+        "delete from posts",
     )
     await link.take()
     (change,) = (await link.take()).changes
-    assert isinstance(change, Update)
-    assert change.row["body"] == "x" * 9000
+    old: Row = {"id": "1", "title": "a", "body": "x" * 9000}
+    assert change == Update("public.posts", ("1",), {**old, "title": "b"}, old=old)
+    assert (await link.take()).changes == (Delete("public.posts", ("1",), {**old, "title": "b"}),)
 
 
 async def test_the_fence_says_who_asked(link: Link, peer: Database) -> None:

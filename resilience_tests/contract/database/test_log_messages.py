@@ -5,7 +5,7 @@ from struct import pack
 import pytest
 
 from cutover.adapters.postgres.pgoutput import Decoder
-from cutover.model.change import UNCHANGED, Delete, Insert, Transaction, Truncate, Update
+from cutover.model.change import UNCHANGED, Delete, Insert, Row, Transaction, Truncate, Update
 from cutover.model.position import Position
 from resilience_tests.contract.database.link import plan_of, table
 
@@ -84,9 +84,12 @@ def test_a_large_value_that_did_not_change_is_left_out() -> None:
     assert ended.changes == (Update("public.posts", ("5",), {"title": UNCHANGED, "id": "5"}),)
 
 
-def test_a_whole_old_row_fills_in_what_was_left_out() -> None:
+def test_a_whole_old_row_is_told_and_fills_in_what_was_left_out() -> None:
+    old: Row = {"title": "long", "id": "5"}
     ended = transaction(b"U" + pack(">I", POSTS) + b"O" + values("long", "5") + b"N" + values(SAME, "5"))
-    assert ended.changes == (Update("public.posts", ("5",), {"title": "long", "id": "5"}),)
+    assert ended.changes == (Update("public.posts", ("5",), old, old=old),)
+    ended = transaction(b"U" + pack(">I", POSTS) + b"O" + values("long", "5") + b"N" + values("a", "6"))
+    assert ended.changes == (Update("public.posts", ("6",), {"title": "a", "id": "6"}, ("5",), old),)
 
 
 def test_an_old_key_fills_in_key_columns_only() -> None:
@@ -97,8 +100,10 @@ def test_an_old_key_fills_in_key_columns_only() -> None:
 
 
 def test_a_delete_names_the_key_whether_the_whole_row_is_logged_or_not() -> None:
-    for kind, old in ((b"K", values(NULL, "5")), (b"O", values("a", "5"))):
-        assert transaction(b"D" + pack(">I", POSTS) + kind + old).changes == (Delete("public.posts", ("5",)),)
+    ended = transaction(b"D" + pack(">I", POSTS) + b"K" + values(NULL, "5"))
+    assert ended.changes == (Delete("public.posts", ("5",)),)
+    ended = transaction(b"D" + pack(">I", POSTS) + b"O" + values("a", "5"))
+    assert ended.changes == (Delete("public.posts", ("5",), {"title": "a", "id": "5"}),)
 
 
 def test_a_row_without_its_key_is_an_error_and_not_another_row() -> None:

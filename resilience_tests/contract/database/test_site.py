@@ -12,8 +12,18 @@ from cutover.adapters.postgres.site import PostgresSite
 from cutover.errors import Refused, SiteUnreachable
 from cutover.model.observation import Fence, FenceState
 from cutover.model.position import Position
+from resilience_tests.contract.database.link import following
 from resilience_tests.contract.database.server import DEADLINE_SECONDS, SUPERUSER, Database, Server
-from resilience_tests.contract.database.sites import G1, G2, PLAN, PREPARED, opened, prepared, site_of
+from resilience_tests.contract.database.sites import (
+    G1,
+    G2,
+    PLAN,
+    PREPARED,
+    TABLES,
+    opened,
+    prepared,
+    site_of,
+)
 
 SERVING = "select cutover.serving_epoch(), cutover.still_serving(0)"
 
@@ -270,6 +280,44 @@ async def test_a_sequence_that_the_other_site_lacks_is_named(database: Database)
     async with prepared(database) as east:
         with pytest.raises(Refused, match=r"public\.unknown"):
             await east.raise_sequences({"public.unknown": 3}, guard=G1)
+
+
+async def test_a_lead_needs_nothing_of_ours(database: Database) -> None:
+    await database.run(*TABLES, "insert into video values (default)")
+    async with site_of(database) as east:
+        seen = await east.lead()
+        assert (seen.confirmed, seen.sequences) == (None, (("public.video_id_seq", 1),))
+        assert (await east.look()).end.reaches(seen.end)
+
+
+async def test_a_lead_counts_transactions_and_ends_on_disk(database: Database) -> None:
+    async with prepared(database) as east:
+        kept = await east.keep_log(guard=G1)
+        first = await east.lead()
+        assert first.confirmed == kept
+        assert first.sequences == ()
+        await database.run("insert into post values (1)", "insert into video values (default)")
+        second = await east.lead()
+        assert second.transactions >= first.transactions + 2
+        assert second.end.reaches(first.end)
+        assert second.end != first.end
+        assert second.sequences == (("public.video_id_seq", 1),)
+        await east.release_log(guard=G1)
+        assert (await east.lead()).confirmed is None
+
+
+async def test_a_follower_that_has_confirmed_everything_reaches_the_lead(
+    database: Database, peer: Database
+) -> None:
+    async with following(PLAN, database, peer, schema=TABLES) as link, site_of(peer) as east:
+        await peer.run("insert into post values (1)")
+        for item in await link.until_mark("all"):
+            await link.log.confirm(item.position)
+        lead = await east.lead()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while lead.confirmed is None or not lead.confirmed.reaches(lead.end):
+                await link.log.confirm((await link.quiet()).position)
+                lead = await east.lead()
 
 
 async def test_a_stopped_server_is_unreachable_and_is_found_again(database: Database, server: Server) -> None:

@@ -48,6 +48,16 @@ create table if not exists cutover.follow (
     brake text,
     released text -- the brake that an operator released last
 );
+do $$ begin -- asked first, since a running batch holds the table
+    if not exists (
+        select from pg_attribute
+        where attrelid = 'cutover.follow'::regclass and attname = 'pace' and not attisdropped
+    ) then
+        alter table cutover.follow
+            add column rejoin boolean not null default false,
+            add column pace integer; -- rows a second that are copied at most
+    end if;
+end $$;
 create table if not exists cutover.applied (
     "only" boolean primary key default true check ("only"),
     position text not null
@@ -72,6 +82,25 @@ create table if not exists cutover.touched (
     key jsonb not null
 );
 create index if not exists touched_by_table on cutover.touched (table_name, id);
+create table if not exists cutover.quarantine ( -- versions that lost, until a person has decided
+    number bigint generated always as identity primary key,
+    table_name text not null,
+    key jsonb not null,
+    row jsonb, -- null: what lost is a delete
+    site text not null,
+    reason text not null,
+    request text,
+    at timestamptz not null default now(),
+    decided text check (decided in ('taken', 'left')),
+    decided_at timestamptz
+);
+create index if not exists quarantine_undecided on cutover.quarantine (number) where decided is null;
+create table if not exists cutover.merged ( -- until the peer follows again
+    number bigint generated always as identity primary key,
+    table_name text not null,
+    key jsonb not null,
+    unique (table_name, key)
+);
 create table if not exists cutover.objects (
     bucket text,
     key text,
@@ -177,6 +206,19 @@ begin
 end
 $$;
 
+-- What the fence does, for a transaction of ours that must hold it before it writes, or writes nothing.
+create or replace function cutover.hold_fence(site text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as
+$$
+begin
+    perform pg_advisory_xact_lock_shared({fence_key});
+    if cutover.serving_epoch() is null then
+        raise exception using errcode = '25006', message = format('site "%s" takes no writes', site),
+            hint = 'Send this write to the site that serves; `cutover status` names it.';
+    end if;
+end
+$$;
+
 -- Raise CT001 unless (term, entry) is at least the newest that this site has seen; remember it.
 create or replace function cutover.raise_guard(carried_term bigint, carried_entry bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as
@@ -247,9 +289,11 @@ begin
 end
 $$;
 
--- Follow the peer. What was copied before counts only while this site has been following since.
+-- Follow the peer. What was copied before counts only while this site has been following since;
+-- a site that is back after a parting goes on from where it had applied its peer's log.
+drop function if exists cutover.follow_peer(boolean, text[], bigint, bigint); -- knew no way back
 create or replace function cutover.follow_peer(
-    with_backfill boolean, tables text[], carried_term bigint, carried_entry bigint
+    with_backfill boolean, with_rejoin boolean, tables text[], carried_term bigint, carried_entry bigint
 ) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as
 $$
@@ -257,18 +301,30 @@ begin
     perform cutover.raise_guard(carried_term, carried_entry);
     if with_backfill and not exists (select from cutover.follow) then
         delete from cutover.copying;
-        delete from cutover.applied;
+        delete from cutover.applied where not with_rejoin;
     end if;
-    insert into cutover.follow (backfill, term, entry) values (with_backfill, carried_term, carried_entry)
+    insert into cutover.follow (backfill, rejoin, term, entry)
+    values (with_backfill, with_rejoin, carried_term, carried_entry)
     on conflict ("only") do update
-        set backfill = excluded.backfill, term = excluded.term, entry = excluded.entry;
+        set backfill = excluded.backfill, rejoin = excluded.rejoin, term = excluded.term, entry = excluded.entry;
     if with_backfill then
         insert into cutover.copying (table_name) select unnest(tables) on conflict do nothing;
     end if;
 end
 $$;
 
--- Waits for the batch that holds the row; no later one finds it.
+create or replace function cutover.throttle(wanted integer, carried_term bigint, carried_entry bigint)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as
+$$
+begin
+    perform cutover.raise_guard(carried_term, carried_entry);
+    update cutover.follow set pace = wanted;
+end
+$$;
+
+-- Waits for the batch that holds the row; no later one finds it. The message gives this commit
+-- something to wait for the disk with: then all that was applied before is there too.
 create or replace function cutover.unfollow_peer(carried_term bigint, carried_entry bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as
 $$
@@ -276,6 +332,7 @@ begin
     perform cutover.raise_guard(carried_term, carried_entry);
     delete from cutover.follow;
     delete from cutover.copying where not done;
+    perform pg_logical_emit_message(true, 'cutover.durable', '');
 end
 $$;
 
@@ -302,6 +359,15 @@ begin
         delete from cutover.touched;
         update cutover.follow set watching = true;
     end if;
+end
+$$;
+
+create or replace function cutover.forget_merged(carried_term bigint, carried_entry bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as
+$$
+begin
+    perform cutover.raise_guard(carried_term, carried_entry);
+    delete from cutover.merged;
 end
 $$;
 

@@ -7,6 +7,7 @@ select
     (select coalesce(sum(rows), 0)::bigint from cutover.copying) as rows_copied,
     (select count(*) from cutover.set_aside) as set_aside,
     (select count(*) from (select from cutover.touched limit 10001) as counted) as touched,
+    (select count(*) from cutover.quarantine where decided is null) as kept,
     exists (
         select from pg_replication_slots
         where slot_name = %(slot)s and database = current_database() and wal_status <> 'lost'

@@ -19,6 +19,8 @@ select
             then 'EXECUTE on pg_control_system() for ' || current_user end,
         case when not has_function_privilege('pg_replication_origin_drop(text)', 'execute')
             then 'EXECUTE on pg_replication_origin_drop(text) for ' || current_user end,
+        case when not has_parameter_privilege('session_replication_role', 'set')
+            then 'SET on session_replication_role for ' || current_user end,
         case when applier.oid is null then 'a role ' || %(applier)s end,
         case when not has_parameter_privilege(applier.oid, 'session_replication_role', 'set')
             then 'SET on session_replication_role for ' || %(applier)s end,
