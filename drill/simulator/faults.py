@@ -72,11 +72,13 @@ class Memory:
     stores: dict[str, dict[tuple[str, str], MemoryBody]] = field(default_factory=dict)
     witness: MemoryWitness | None = None
 
-    def keep(self) -> None:
-        """Take the present state."""
+    def keep(self) -> "Memory":
+        """Take the present state; return the older one."""
+        before = Memory(self.world, self.servers, self.stores, self.witness)
         self.servers = {name: _state(server) for name, server in self.world.servers.items()}
         self.stores = {name: dict(store.objects) for name, store in self.world.stores.items()}
         self.witness = copy_of(self.world.witness)
+        return before
 
 
 OF_THE_SERVER = frozenset(("site", "plan", "clock", "reach", "pause", "boot", "disk", "references", "unique"))

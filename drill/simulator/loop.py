@@ -93,6 +93,7 @@ class VirtualLoop(base_events.BaseEventLoop):
 def run(seed: int, main: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
     """Run `main` to its end on a loop of its own; the same seed gives the same run."""
     loop = VirtualLoop(random.Random(f"order {seed}"))
+    loop.set_exception_handler(_told_elsewhere)
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(main())
@@ -100,6 +101,12 @@ def run(seed: int, main: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
         _cancel_what_is_left(loop)
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def _told_elsewhere(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a dead process had still under way fails, and nobody is left to hear of it."""
+    if "never retrieved" not in context["message"]:
+        loop.default_exception_handler(context)
 
 
 def _cancel_what_is_left(loop: VirtualLoop) -> None:

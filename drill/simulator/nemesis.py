@@ -39,7 +39,8 @@ class Nemesis:
     history: HistoryWriter
     strikes: tuple[Strike, ...]
     _armed: list[Armed] = field(init=False)
-    _older: Memory = field(init=False)
+    _newest: Memory = field(init=False)  #: as it was when the present stage began
+    _older: Memory = field(init=False)  #: as it was when the stage before that began
     _under_way: "dict[asyncio.Task[None], None]" = field(default_factory=dict)
     _standing: dict[int, tuple[Armed, Struck]] = field(default_factory=dict)  #: faults that are not undone
 
@@ -48,7 +49,7 @@ class Nemesis:
             Armed(strike, None if strike.time is not None else Point.parse(strike.point))
             for strike in self.strikes
         ]
-        self._older = Memory(self.world)
+        self._older = self._newest = Memory(self.world)
         if any(armed.point for armed in self._armed):
             self.world.on_point, self.world.on_journal = self.reached, self.listen
         for armed in self._armed:
@@ -77,7 +78,7 @@ class Nemesis:
     async def reached(self, here: Point) -> None:
         """A coordinator stands at a crash point, before or after an action, or where a stage begins."""
         if here.action is None:
-            self._older.keep()
+            self._older = self._newest.keep()
         await self._meet(here)
 
     async def _meet(self, here: Point) -> None:
@@ -108,7 +109,8 @@ class Nemesis:
         older = max(0.0, seconds - 1.0)
         await Nap(max(0.0, older - loop.time()))
         if armed.strike.fault == "restore":
-            self._older.keep()
+            self._newest.keep()
+            self._older = self._newest
         await Nap(max(0.0, seconds - loop.time()))
         armed.begun = True
         await self._strike(armed, standing=False)
@@ -118,8 +120,7 @@ class Nemesis:
     async def _strike(self, armed: Armed, *, standing: bool) -> None:
         strike = armed.strike
         fault = SIMULATED_FAULTS[strike.fault]
-        older = Memory(self.world, self._older.servers, self._older.stores, self._older.witness)
-        struck = Struck(self.world, strike.victim, older, strike.seconds)
+        struck = Struck(self.world, strike.victim, self._older, strike.seconds)
         bite = self.bite(strike.victim, standing=standing)
         self.history.fault(name=strike.fault, victim=strike.victim, point=strike.point, bite=bite)
         number = id(armed)

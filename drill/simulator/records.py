@@ -59,6 +59,8 @@ REFERENCES = (
 """What the schema's foreign keys say, for a merge."""
 UNIQUE: dict[str, tuple[str, ...]] = dict.fromkeys((POSTS, COMMENTS, LEDGER, QUEUE), ("request_id",))
 """Columns whose values differ from row to row."""
+SEQUENCES = ("queue_id", f"{COMMENTS}_id", f"{LEDGER}_id")
+"""They are there before they are used first."""
 HANGS_ON_A_POST = (LIKES, COMMENTS, QUEUE)
 """Tables whose rows a delete of their post takes with it."""
 

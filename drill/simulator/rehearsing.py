@@ -136,6 +136,7 @@ class Rehearsing:
         operators = [asyncio.ensure_future(self._operate()), asyncio.ensure_future(self._roll_back_early())]
         await self._within(GOAL_SECONDS, self._while_faults_come)
         await self._nemesis.heal_all(away=self._away)
+        await Nap(world.plan.lease.seconds + world.plan.lease.margin)
         self._healed_at = asyncio.get_running_loop().time()
         if not await self._within(HEALED_SECONDS, self._to_the_goal):
             self._stuck()

@@ -40,7 +40,7 @@ from drill.simulator.nap import Nap
 from drill.simulator.network import Line, Network, Remote, RemoteApplier, RemoteLog
 from drill.simulator.objects import SimulatedObjects
 from drill.simulator.places import CLIENTS, OPERATOR, WITNESS, Host, Life, ProcessClock, SiteClock
-from drill.simulator.records import REFERENCES, UNIQUE, SimulatedRecords, SimulatedServingCheck
+from drill.simulator.records import REFERENCES, SEQUENCES, UNIQUE, SimulatedRecords, SimulatedServingCheck
 from drill.simulator.stores import SimulatedStoreReader
 from sample_platform.errors import PlatformError
 from sample_platform.platform import Platform
@@ -123,6 +123,7 @@ class World:
     def _server(self, site: str) -> MemoryServer:
         server = MemoryServer(site, self.plan, self.clocks[site], _at_once)
         server.references, server.unique = REFERENCES, UNIQUE
+        server.sequence = dict.fromkeys(SEQUENCES, 0)
         server.pause = partial(self._moment, self.hosts[site])
         return server
 
@@ -334,14 +335,15 @@ class World:
         """A coordinator tells of an entry: take in the journal as the witness holds it."""
         held = self.witness.entries
         if len(held) < self.state.next_n:  # the witness was given an older state
-            self.state = replay([self.witness.entry(n) for n in sorted(held)])
-            return
-        for n in range(self.state.next_n, len(held)):
-            self._take_in(self.witness.entry(n))
+            self.state = State()
+        while self.state.next_n in held:
+            self._take_in(self.witness.entry(self.state.next_n))
 
     def _take_in(self, entry: Entry) -> None:
-        self.entries.append(entry)
         self.state = replay([entry], self.state)
+        if self.entries and entry.n <= self.entries[-1].n:
+            return
+        self.entries.append(entry)
         self.news.set()
         self.news = asyncio.Event()
         if entry.kind is Kind.MOVE:

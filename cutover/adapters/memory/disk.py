@@ -13,7 +13,7 @@ from typing import Any
 
 FLUSH_SECONDS = 0.2
 """After this a commit that nobody waits for is on the disk (PostgreSQL's `wal_writer_delay`)."""
-CHECKPOINT_SECONDS = 1.0
+SLOT_SECONDS = 1.0
 """How often the slot's confirmed position is written down; a crash takes it back to that."""
 
 Facts = Mapping[str, Any]
@@ -46,7 +46,7 @@ class Disk:
         """Somebody waits for the disk: then all that came before is there too."""
         self._synced, self._before = self.end(), None
         self._late.clear()
-        if slot is None or self._slot is None or self.now() - self._slot_at >= CHECKPOINT_SECONDS:
+        if slot is None or self._slot is None or self.now() - self._slot_at >= SLOT_SECONDS:
             self._slot, self._slot_at = slot, self.now()
 
     def begin_late(self) -> None:

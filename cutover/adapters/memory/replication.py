@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from cutover.adapters.memory.disk import FLUSH_SECONDS
 from cutover.adapters.memory.server import MemoryServer
 from cutover.adapters.memory.site import refuse_if_open, refuse_unless_told
 from cutover.errors import Refused, SiteUnreachable
@@ -156,11 +158,15 @@ class MemoryLog:
         return self.server.slot
 
     async def _news(self, at: int) -> None:
+        """Wait until the log holds more; nobody tells when a late commit has reached the disk."""
         heard = asyncio.Event()
         self.server.heard[heard.set] = None
         try:
-            if self.server.disk.synced <= at:
-                await heard.wait()
+            while self.server.disk.synced <= at and not heard.is_set():
+                late = self.server.disk.synced < len(self.server.log)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_SECONDS if late else None):
+                        await heard.wait()
         finally:
             self.server.heard.pop(heard.set, None)
 

@@ -111,12 +111,13 @@ class MemoryJournal:
         """Create entry n; raises Superseded when another writer has made it."""
         entries = self._witness.entries
         try:
-            await self._carry(lambda: entries.setdefault(entry.n, entry_to_json(entry)), effect=True)
+            held = await self._carry(lambda: entries.setdefault(entry.n, entry_to_json(entry)), effect=True)
         except Inconclusive as unclear:
-            await self._read_back(unclear)
-            if entry.n not in entries:
+            found = await self._read_back(entry.n, unclear)
+            if found is None:
                 raise
-        if self._entry(entry.n).nonce != entry.nonce:
+            held = found
+        if entry_from_json(held, n=entry.n, place=entry_place(entry.n)).nonce != entry.nonce:
             raise Superseded(entry_place(entry.n))
 
     async def read(self, start: int = 0) -> list[Entry]:
@@ -130,9 +131,9 @@ class MemoryJournal:
             raise gap(min(set(range(start, numbers[-1])) - set(numbers)), numbers[-1])
         return [self._entry(n) for n in numbers]
 
-    async def _read_back(self, unclear: Inconclusive) -> None:
+    async def _read_back(self, n: int, unclear: Inconclusive) -> bytes | None:
         try:
-            await self._carry(lambda: None, effect=False)
+            return await self._carry(lambda: self._witness.entries.get(n), effect=False)
         except SiteUnreachable:
             raise unclear from None
 

@@ -1,0 +1,107 @@
+"""A schedule from a seed: any ending, any load, and up to three faults of any kind at any moment."""
+
+from functools import cache
+from random import Random
+
+from cutover.model.stage import Stage
+from drill.drills import EARLY
+from drill.points import Point, victims_by_point
+from drill.sample_plan import sample_plan
+from drill.schedule import TIME, Load, Schedule, Strike
+from drill.simulator.faults import SIMULATED_FAULTS, SITES
+
+ENDINGS = (
+    "soak",
+    "complete",
+    "complete",
+    "roll-back",
+    "roll-back",
+    "roll-back-from:backfill",
+    "roll-back-from:catch-up",
+    "roll-back-from:verify",
+)
+"""How often each ending comes."""
+STRIKES = (0, 1, 1, 1, 2, 2, 3)
+"""How often that many faults come."""
+TIMED = 0.3
+"""Share of faults that strike at a time, and not at a crash point."""
+TIMES = (0.2, 9.0)
+"""Between which times they do (seconds): a calm migration takes about four."""
+LONG = 0.4
+"""Share of faults that last longer than is usual, which may be longer than a lease."""
+FOR_GOOD = 0.04
+"""Share of dead sites that stay away."""
+APART_SECONDS = 7.0
+"""How long a site is lost before what follows a parting can be struck: longer than a lease and its margin."""
+OUTSIDE = frozenset(("restore", site) for site in SITES)
+"""Faults that no promise covers without an operator: a restored site is not what it was."""
+
+
+def random_schedule(seed: int, *, plant: str | None = None) -> Schedule:
+    """What drill number `seed` is told; the same seed gives the same schedule."""
+    chance = Random(f"schedule {seed}")
+    ending = chance.choice(ENDINGS)
+    strikes = tuple(one for _ in range(chance.choice(STRIKES)) for one in _strikes(chance, ending))
+    return Schedule(seed=seed, ending=ending, strikes=strikes, load=_load(chance), plant=plant)
+
+
+def _load(chance: Random) -> Load:
+    return Load(
+        clients=chance.randint(2, 6),
+        uploads=chance.randint(4, 10),
+        others=16,
+        most=26,
+        pace_seconds=chance.choice((0.05, 0.3, 0.6, 1.0, 1.6)),
+        delay_seconds=chance.choice((0.001, 0.004, 0.004, 0.02)),
+        loss=chance.choice((0.0, 0.0, 0.0, 0.005)),
+        lasts_seconds=chance.uniform(8.0, 24.0),
+    )
+
+
+def _strikes(chance: Random, ending: str) -> list[Strike]:
+    """One strike, and before it the loss of a site if its point comes only after that."""
+    strike = _strike(chance, ending)
+    if strike.time is not None or not Point.parse(strike.point).parted:
+        return [strike]
+    fault, victim = chance.choice(("kill", "power-cut", "pause", "partition")), chance.choice(SITES)
+    apart = Strike(
+        fault=fault,
+        victim=victim,
+        point=chance.choice(("verify/mark-eligible:after", "soak")),
+        seconds=APART_SECONDS,
+    )
+    return [apart, strike]
+
+
+def _strike(chance: Random, ending: str) -> Strike:
+    fault = SIMULATED_FAULTS[chance.choice([*SIMULATED_FAULTS])]
+    victims = [victim for victim in fault.victims if (fault.name, victim) not in OUTSIDE]
+    victim = chance.choice(victims)
+    usual, longest = fault.seconds
+    seconds: float | None = round(chance.uniform(usual, longest), 3) if chance.random() < LONG else usual
+    if victim in SITES and fault.name in ("kill", "power-cut") and chance.random() < FOR_GOOD:
+        seconds = None
+    if chance.random() < TIMED:
+        point = f"{TIME}{chance.uniform(*TIMES):.3f}"
+    else:
+        point = str(chance.choice(_points(ending, victim)))
+    return Strike(fault=fault.name, victim=victim, point=point, seconds=seconds)
+
+
+@cache
+def _points(ending: str, victim: str) -> tuple[Point, ...]:
+    """The points that a migration with this ending comes by, with something in flight on the victim."""
+    every = victims_by_point(sample_plan())
+    reached = {point: victims for point, victims in every.items() if _is_on_the_way(point, ending)}
+    role = victim.partition("-")[0]
+    fitting = [point for point, victims in reached.items() if role in victims]
+    return tuple(fitting or reached)
+
+
+def _is_on_the_way(point: Point, ending: str) -> bool:
+    """Whether a migration with this ending comes by the point; an early end leaves the later stages out."""
+    if not ending.startswith(EARLY):
+        return point.ending in (None, ending)
+    order = [stage.value.replace("_", "-") for stage in Stage]
+    last = order.index(ending.removeprefix(EARLY))
+    return point.stage == "rolled-back" or (not point.back and order.index(point.stage) <= last)
