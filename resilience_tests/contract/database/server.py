@@ -105,6 +105,17 @@ class Server:
             self.process.wait(DEADLINE_SECONDS)
             self.process = None
 
+    def processes(self) -> list[int]:
+        """The postmaster and all that it has started."""
+        if self.process is None:
+            return []
+        own, found = self.process.pid, [self.process.pid]
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):
+                if folder.name.isdecimal() and _parent(folder) == own:
+                    found.append(int(folder.name))
+        return found
+
     def restart(self) -> None:
         """Stop it like a crash and start it on the same data."""
         self.stop(signal.SIGQUIT)
@@ -240,6 +251,11 @@ def _make_roles(connection: psycopg.Connection, passwords: dict[str, str]) -> No
     )
     for (function,) in origins.fetchall():
         connection.execute(f"grant execute on function {function} to cutover_admin, cutover_applier")
+
+
+def _parent(process: Path) -> int:
+    """The second word behind the name, which may hold spaces and brackets itself."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _free_port() -> int:
