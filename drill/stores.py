@@ -6,7 +6,7 @@ its own damage. So checkers see this instead: rows and bytes as a reader of
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 
@@ -136,7 +136,20 @@ class SiteStores:
     Table names are the schema's (`posts`, `post_likes`, ...), or `objects`; a key
     is the row's primary key as text, several columns joined by `/`.
     """
+    kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The same of versions that ever came to quarantine here, also when somebody has decided on them."""
     fence: FenceFacts | None = None
+
+
+def with_quarantine_of(serving: SiteStores | None, other: SiteStores | None) -> SiteStores | None:
+    """The serving site's stores, and as hidden there what either site keeps: both have served."""
+    if serving is None:
+        return None
+    hidden: dict[str, dict[str, str]] = {table: dict(held) for table, held in serving.hidden.items()}
+    for stores in (other, serving):
+        for table, held in (stores.kept if stores else {}).items():
+            hidden[table] = dict(held) | hidden.get(table, {})
+    return replace(serving, hidden=hidden)
 
 
 class StoreReader(Protocol):

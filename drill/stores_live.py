@@ -93,17 +93,19 @@ class BucketAccess:
 class EngineQueries:
     """What to ask a site's database of what the engine did there; each may be left out.
 
-    `hidden` returns rows of (table, key, reason) as text, a key as itself or as a JSON list of
+    `hidden` and `kept` return rows of (table, key, reason) as text, a key as itself or as a JSON list of
     its columns; `fence` returns one row of (role, epoch).
     A query of what is not there counts as left out: the engine is not installed.
     """
 
     hidden: str | None = None
+    kept: str | None = None
     fence: str | None = None
 
 
 INSTALLED = EngineQueries(
     hidden="select table_name, key::text, reason from cutover.set_aside order by 1, 2",
+    kept="select table_name, key::text, reason from cutover.quarantine order by number",
     fence="""
         select case last_value % 2 when 1 then 'open' else 'closed' end, last_value / 2
         from cutover.fence_state
@@ -139,6 +141,7 @@ class LiveStoreReader:
                 return {
                     **await _tables(connection),
                     "hidden": await _hidden(connection, self.queries.hidden),
+                    "kept": await _hidden(connection, self.queries.kept),
                     "fence": await _fence(connection, self.queries.fence),
                 }
         except psycopg.Error as error:

@@ -205,6 +205,7 @@ async def _scene(
         ours=tails[survivor].rows,
         here=await _rows(parts, survivor, wanted),
         children=await _children(parts, survivor, references, theirs),
+        dragged=await _dragged(parts, left, references, theirs, tails[survivor].rows),
         objects=await _without_objects(parts, theirs, supply),
     )
 
@@ -251,6 +252,53 @@ async def _children(
             hanging = [(reference.child, child) for child in referring]
             children.setdefault((reference.parent, key), []).extend(hanging)
     return children
+
+
+async def _dragged(
+    parts: Parts, left: str, references: Sequence[Reference], theirs: Divergences, ours: Divergences
+) -> dict[Place, dict[Place, Row]]:
+    """What the survivor's deletes took with them, where the left site may bring the row back.
+
+    Its log has those rows only where it carries old values; the left site still has the others.
+    """
+    contested = {
+        place: ours[place].transaction
+        for place, one in theirs.items()
+        if one.row is not None and place in ours and ours[place].row is None
+    }
+    found: dict[Place, dict[Place, Row]] = {}
+    for reference in references:
+        parents = [key for table, key in contested if table == reference.parent]
+        for key, children in (
+            (await parts.rows[left].referring(reference, parents)).items() if parents else ()
+        ):
+            place = (reference.parent, key)
+            gone = [
+                child
+                for child in children
+                if (one := ours.get((reference.child, child)))
+                and one.row is None
+                and one.transaction == contested[place]
+            ]
+            rows = await parts.rows[left].rows_of(reference.child, gone)
+            found.setdefault(place, {}).update({(reference.child, child): row for child, row in rows.items()})
+    return found | _known_gone(references, contested, ours, found)
+
+
+def _known_gone(
+    references: Sequence[Reference],
+    contested: Mapping[Place, int],
+    ours: Divergences,
+    found: dict[Place, dict[Place, Row]],
+) -> dict[Place, dict[Place, Row]]:
+    """Rows that only the survivor ever had: made there after the fork, and deleted with their parent."""
+    for place, one in ours.items():
+        if one.row is not None or one.gone is None:
+            continue
+        for parent in parents_of(references, one.table, one.gone):
+            if contested.get(parent) == one.transaction:
+                found.setdefault(parent, {}).setdefault(place, one.gone)
+    return found
 
 
 async def _without_objects(parts: Parts, theirs: Divergences, supply: Supply) -> dict[Place, str]:

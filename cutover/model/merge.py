@@ -23,6 +23,7 @@ class Divergence:
     key: Key
     made: bool  #: the row was not there at the fork
     row: Row | None  #: as the site left it; None: deleted
+    gone: Row | None = None  #: what a delete removed, where the log says so
     base: Row | None = None  #: at the fork, where the log says so
     deltas: tuple[tuple[str, Decimal], ...] = ()  #: sum of what was added to each counter
     request: str | None = None  #: of the last change, if a user asked for it

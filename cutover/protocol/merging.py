@@ -44,6 +44,7 @@ def _take(plan: Plan, seen: Divergences, change: Change, transaction: Transactio
     seen[place] = replace(
         before,
         row=None if isinstance(change, Delete) else _whole(change.row, before.row),
+        gone=(before.row or old) if isinstance(change, Delete) else None,
         deltas=_added(plan.table(change.table), before, change),
         request=transaction.request,
         transaction=transaction.xid,
@@ -90,6 +91,8 @@ class Scene:
     ours: Mapping[Place, Divergence]
     here: Mapping[Place, Row]  #: rows of `theirs`, and parents that they refer to; absent: not there
     children: Mapping[Place, Sequence[Place]] = field(default_factory=dict)  #: who refers to a row, here
+    dragged: Mapping[Place, Mapping[Place, Row]] = field(default_factory=dict)
+    """By a row that the survivor deleted: what went with it, in the same transaction, and can be restored."""
     objects: Mapping[Place, str] = field(default_factory=dict)  #: why the objects of a row cannot be had
 
 
@@ -107,7 +110,18 @@ def settle(scene: Scene) -> list[Settled]:
                 refused.add(place)
             present[place] = one.row is not None
             settled.append(one)
+            settled += _with_what_hung_on_it(scene, one, theirs)
     return settled
+
+
+def _with_what_hung_on_it(scene: Scene, one: Settled, theirs: Divergence) -> Iterable[Settled]:
+    """A delete that an edit beat is undone whole: with the rows that it dragged along."""
+    if one.expected is not None or one.row is None or theirs.made:
+        return
+    for (table, key), row in scene.dragged.get((one.table, one.key), {}).items():
+        if (table, key) not in scene.theirs:
+            because = f"it went with {one.table} {'/'.join(one.key)}, which is back"
+            yield Settled(table=table, key=key, expected=None, row=dict(row), because=because)
 
 
 def _parents_first(plan: Plan, references: Sequence[Reference]) -> list[str]:
@@ -181,7 +195,7 @@ def _our_delete(scene: Scene, table: Table, stays: Settled, theirs: Divergence, 
         reason=f"a user edited it at {scene.left} while it was deleted here",
         request=ours.request,
     )
-    return replace(stays, row=theirs.row, kept=(lost,), because=lost.reason)
+    return replace(stays, row=_sum(theirs.row, ours), kept=(lost,), because=lost.reason)
 
 
 def _further(scene: Scene, table: Table, stays: Settled, theirs: Divergence) -> Settled:
@@ -228,9 +242,10 @@ def _edited(table: Table, one: Divergence, against: Row | None = None) -> bool:
     )
 
 
-def _sum(here: Row, theirs: Divergence) -> Row:
+def _sum(here: Row, other: Divergence) -> Row:
+    """A row with what the other site added to its counters."""
     row = dict(here)
-    for column, delta in theirs.deltas:
+    for column, delta in other.deltas:
         if delta:
             row[column] = str(_number(here, column) + delta)
     return row

@@ -25,7 +25,7 @@ from drill.measures import measure
 from drill.nemesis import FAULTS, Fault
 from drill.points import RANDOM
 from drill.report.contract import DrillResult
-from drill.stores import SiteStores
+from drill.stores import SiteStores, with_quarantine_of
 from drill.stores_live import StoresUnreadable
 from drill.verdict import Finding, Verdict, Witness
 from drill.workload.clients import Amount, Workload
@@ -309,7 +309,7 @@ class LiveDrill:
             else ()
         )
         return Evidence(
-            serving=first,
+            serving=with_quarantine_of(first, second),
             other=second,
             stage=stage.value,
             complete=stage in (Stage.COMPLETE, Stage.ROLLED_BACK),

@@ -14,6 +14,7 @@ from typing import Any
 from cutover.engine.journalling import ask
 from cutover.errors import CutoverError
 from cutover.model.journal import Entry, Intent
+from cutover.model.register import Parting
 from cutover.model.stage import Stage
 from cutover.protocol.replay import State, replay
 from drill.checkers import Announced, Evidence, Scheduled, judge
@@ -63,7 +64,7 @@ class Rehearsing:
     problems: list[Witness] = field(default_factory=list)
     _world: World = field(init=False)
     _nemesis: Nemesis = field(init=False)
-    _parted: bool = False  #: a site was left, at some time
+    _left: Parting | None = None  #: the newest parting
     _healed_at: float = 0.0
 
     async def run(self) -> Rehearsal:
@@ -225,7 +226,8 @@ class Rehearsing:
         while True:
             await Nap(OPERATOR_SECONDS)
             grant = world.witness.grant()
-            self._parted = self._parted or (grant is not None and grant.parted is not None)
+            if grant is not None and grant.parted is not None:
+                self._left = grant.parted
             waits = world.progress.waiting_for if world.progress else ""
             if "cutover approve" in waits:
                 await self._ask(None)
@@ -301,11 +303,11 @@ class Rehearsing:
         return (
             Evidence(
                 serving=await self._stores(serving),
-                other=await self._stores(world.plan.peer(serving)),
+                other=await self._stores(world.plan.peer(serving)) if self._other_is_there() else None,
                 stage=stage.value,
                 complete=stage in ENDED,
                 scheduled=struck,
-                conflicts_expected=self._parted,
+                conflicts_expected=self._left is not None,
                 announced=self._announced(),
                 healed_at=self._healed_at,
                 converged_within=SETTLE_SECONDS,
@@ -313,20 +315,21 @@ class Rehearsing:
             stage,
         )
 
-    async def _stores(self, site: str) -> SiteStores | None:
-        return await self._world.reader(site).read() if self._world.hosts[site].up else None
+    def _other_is_there(self) -> bool:
+        """A dead site that serves is read after its death: nobody else may answer for it."""
+        return self._world.hosts[self._world.plan.peer(self._world.serving)].up
+
+    async def _stores(self, site: str) -> SiteStores:
+        return await self._world.reader(site).read()
 
     def _announced(self) -> Announced | None:
-        grant = self._world.witness.grant()
-        if grant is None or grant.parted is None:
+        """What was said of a site that was left: of one that stays away how much, of any other that it was."""
+        parted = self._left
+        if parted is None:
             return None
-        parted = grant.parted
-        return Announced(
-            site=parted.left,
-            transactions=None,
-            seconds=None if parted.unsent.seconds is None else parted.unsent.seconds + grant.lease_seconds,
-            epoch=parted.epoch - 1,
-        )
+        away, seconds = not self._other_is_there(), parted.unsent.seconds
+        bound = None if seconds is None else seconds + self.conditions.plan.lease.seconds
+        return Announced(site=parted.left, seconds=bound if away else None, epoch=parted.epoch - 1)
 
 
 def _stage_of(entries: list[Entry]) -> Stage:

@@ -46,6 +46,7 @@ class SimulatedStoreReader:
             requests={str(row["request_id"]): _request(row) for row in self._rows(records.REQUESTS)},
             objects=dict(self._objects()),
             hidden=self._hidden(),
+            kept=self._kept(),
             fence=FenceFacts(role=fence.state.value, epoch=fence.epoch) if self.server.prepared else None,
         )
 
@@ -65,6 +66,12 @@ class SimulatedStoreReader:
         for (table, key), reason in sorted(self.server.aside.items()):
             hidden.setdefault(table.removeprefix("public."), {})["/".join(key)] = reason
         return hidden
+
+    def _kept(self) -> dict[str, dict[str, str]]:
+        held: dict[str, dict[str, str]] = {}
+        for kept in (*self.server.quarantine.values(), *self.server.decided.values()):
+            held.setdefault(kept.table.removeprefix("public."), {})["/".join(kept.key)] = kept.reason
+        return held
 
 
 def _text(row: Row, column: str) -> str:

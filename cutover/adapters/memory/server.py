@@ -90,6 +90,7 @@ class MemoryServer:
     lent_boot: int = 0
     withheld: tuple[int, int] = (0, -1)  #: epoch and renewal: nothing is lent to these or older ones
     quarantine: dict[int, Kept] = field(default_factory=dict)
+    decided: dict[int, Kept] = field(default_factory=dict)  #: out of quarantine, and on record
     kept: int = 0  #: versions that ever came to quarantine
     merged: dict[tuple[str, Key], None] = field(default_factory=dict)
     heard: dict[Callable[[], None], None] = field(default_factory=dict)  #: readers of the log that wait
@@ -242,7 +243,8 @@ class MemoryServer:
         end, facts, slot = self.disk.crash(chance)
         for name, value in facts.items():
             setattr(self, name, value)
-        self.slot = None if self.slot is None or slot is None else min(slot, self.slot)
+        if self.slot is not None and slot is not None:  # a slot is on the disk as soon as it is made
+            self.slot = min(slot, self.slot)
         self.keep_log_up_to(end)
         self.boot += 1
         self.writers = 0

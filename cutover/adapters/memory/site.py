@@ -63,7 +63,7 @@ class MemorySite:
         server.prepared, server.opened, server.epoch = False, False, 0
         server.told, server.applied, server.slot, server.guard = None, None, None, Guard(0, 0)
         server.copying, server.aside, server.touched, server.watching = {}, {}, {}, False
-        server.quarantine, server.merged = {}, {}
+        server.quarantine, server.decided, server.merged = {}, {}, {}
         await self.server.reach()
 
     async def instant(self) -> Instant:
@@ -305,7 +305,7 @@ class MemorySite:
                 raise Fenced(self.server.site, self.server.epoch)
             here = self.server.tables[kept.table].get(kept.key)
             self._write([Settled(table=kept.table, key=kept.key, expected=here, row=kept.row)])
-        del self.server.quarantine[number]
+        self.server.decided[number] = self.server.quarantine.pop(number)
         await self.server.reach()
 
     async def remember_register(self, *, epoch: int, revision: int) -> bool:
