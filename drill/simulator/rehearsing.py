@@ -27,7 +27,7 @@ from drill.simulator.nap import Nap
 from drill.simulator.nemesis import Nemesis
 from drill.simulator.rehearsal import Conditions, Disturb, Rehearsal, events_of
 from drill.simulator.world import World
-from drill.stores import SiteStores
+from drill.stores import SiteStores, with_quarantine_of
 from drill.verdict import Finding, Verdict, Witness
 from drill.workload.clients import Workload
 
@@ -297,13 +297,14 @@ class Rehearsing:
         entries = [world.witness.entry(n) for n in sorted(world.witness.entries)]
         stage = _stage_of(entries)
         serving = world.serving
+        first, second = await self._stores(serving), await self._stores(world.plan.peer(serving))
         struck = tuple(
             Scheduled(fault=one.fault, victim=one.victim, point=one.point) for one in self.schedule.strikes
         )
         return (
             Evidence(
-                serving=await self._stores(serving),
-                other=await self._stores(world.plan.peer(serving)) if self._other_is_there() else None,
+                serving=with_quarantine_of(first, second),
+                other=second if self._other_is_there() else None,
                 stage=stage.value,
                 complete=stage in ENDED,
                 scheduled=struck,
