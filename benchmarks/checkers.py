@@ -21,7 +21,17 @@ from statistics import median
 
 from drill.checkers import REGISTRY, Checker, Evidence
 from drill.history import Event, History, Kind, history_of, read_history
-from drill.stores import CommentRow, LedgerRow, LikeRow, ObjectFacts, PostRow, QueueRow, SiteStores, UserRow
+from drill.stores import (
+    CommentRow,
+    LedgerRow,
+    LikeRow,
+    ObjectFacts,
+    PostRow,
+    QueueRow,
+    SessionRow,
+    SiteStores,
+    UserRow,
+)
 from drill.verdict import Verdict
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -40,7 +50,10 @@ class Platform:
         self.random = random.Random(seed)
         self.events: list[Event] = []
         self.posts: dict[str, list[int]] = {}  #: id -> [likes, views]
+        self.titles: dict[str, str] = {}
         self.likes: dict[tuple[str, str], LikeRow] = {}
+        self.liked: list[tuple[str, str]] = []
+        self.sessions: dict[str, SessionRow] = {}
         self.comments: dict[int, CommentRow] = {}
         self.ledger: dict[int, LedgerRow] = {}
 
@@ -66,11 +79,14 @@ class Platform:
     def call(self, f: str, key: str | None, asked: dict[str, object], answer: dict[str, object]) -> None:
         request = f"r-{len(self.events)}"
         self.note(Kind.INVOKE, f, key, asked, request)
-        self.note(Kind.OK, f, key, answer, request)
+        self.note(Kind.OK, f, key, answer | {"attempts": 1}, request)
 
     def live(self, operations: int) -> None:
-        """Carry out that many operations, a tenth of them uploads."""
-        kinds = ("upload", "like", "view", "view", "comment", "earn", "get", "get", "list", "feed")
+        """Carry out that many operations, a tenth of them uploads and two in five of them reads."""
+        kinds = (
+            *("upload", "upload", "like", "like", "view", "view", "view", "comment", "comment", "earn"),
+            *("edit", "log_in", "get", "get", "get", "get", "list", "feed", "feed", "queue"),
+        )
         while len(self.events) < 2 * operations:
             kind = self.random.choice(kinds) if self.posts else "upload"
             step: Callable[[], None] = getattr(self, kind)
@@ -88,6 +104,7 @@ class Platform:
     def like(self) -> None:
         post, user = self.some_post(), f"user-{len(self.events)}"
         self.likes[post, user] = LikeRow(post_id=post, user_name=user)
+        self.liked.append((post, user))
         self.posts[post][0] += 1
         self.call("like", post, {"user": user}, {})
 
@@ -111,7 +128,12 @@ class Platform:
     def get(self) -> None:
         post = self.some_post()
         likes, views = self.posts[post]
-        shown: dict[str, object] = {"title": post, "caption": "", "tags": [], "sha256": post}
+        shown: dict[str, object] = {
+            "title": self.titles.get(post, post),
+            "caption": "",
+            "tags": [],
+            "sha256": post,
+        }
         self.call("get", post, {}, {**shown, "likes": likes, "views": views})
 
     def list(self) -> None:
@@ -119,15 +141,35 @@ class Platform:
         self.call("list", None, {}, {"posts": [f"p-{n}" for n in range(first, len(self.posts))]})
 
     def feed(self) -> None:
-        shown = {self.some_post() for _ in range(5)}
-        self.call("feed", "ann", {}, {"posts": sorted(shown), "degraded": False})
+        liked, user = self.random.choice(self.liked) if self.liked else ("", "user-0")
+        shown = {self.some_post() for _ in range(20)} - {liked}
+        self.call("feed", user, {}, {"posts": sorted(shown), "degraded": False})
+
+    def edit(self) -> None:
+        post, title = self.some_post(), f"title {len(self.events)}"
+        self.titles[post] = title
+        self.call("edit", post, {"user": "ann", "title": title, "caption": "", "tags": []}, {})
+
+    def log_in(self) -> None:
+        token = f"t-{len(self.events)}"
+        self.sessions[token] = SessionRow(token=token, user_name="ann")
+        self.call("log_in", "ann", {}, {"token": token})
+
+    def queue(self) -> None:
+        first = max(0, len(self.posts) - 20)
+        waiting = [f"p-{n}" for n in range(first, len(self.posts))]
+        self.call("queue", None, {}, {"waiting": waiting, "done": []})
 
     def stores(self, site: str) -> SiteStores:
         """Return what a perfect site would hold."""
         return SiteStores(
             site=site,
             users={"ann": UserRow(name="ann")},
-            posts={post: _row(post, likes, views) for post, (likes, views) in self.posts.items()},
+            sessions=self.sessions,
+            posts={
+                post: _row(post, self.titles.get(post, post), likes, views)
+                for post, (likes, views) in self.posts.items()
+            },
             likes=self.likes,
             comments=self.comments,
             ledger=self.ledger,
@@ -139,11 +181,11 @@ class Platform:
         )
 
 
-def _row(post: str, likes: int, views: int) -> PostRow:
+def _row(post: str, title: str, likes: int, views: int) -> PostRow:
     return PostRow(
         id=post,
         author="ann",
-        title=post,
+        title=title,
         caption="",
         tags=(),
         audio="",
@@ -214,17 +256,20 @@ def main() -> None:
 
 
 def _print(sizes: list[int], measured: dict[str, list[list[float]]]) -> None:
-    shown = "".join(f"{size:>26,}" for size in sizes)
+    shown = "".join(f"{size:>30,}" for size in sizes)
     print(f"{'operations/s':16}{shown}   time of the largest : of the smallest")  # noqa: T201
     for name, taken in measured.items():
         figures = "".join(_figure(size, rounds) for size, rounds in zip(sizes, taken, strict=False))
         ratio = median(taken[-1]) / median(taken[0])
-        print(f"{name:16}{figures:<{26 * len(sizes)}}{ratio:>10.0f} : 1")  # noqa: T201
+        print(f"{name:16}{figures:<{30 * len(sizes)}}{ratio:>10.0f} : 1")  # noqa: T201
 
 
 def _figure(size: int, rounds: list[float]) -> str:
-    spread = f"({size / max(rounds):,.0f}-{size / min(rounds):,.0f})"
-    return f"{size / median(rounds):>10,.0f} {spread:>20}"[:40].rjust(26)
+    return f"{size / median(rounds):>14,.0f} ({_k(size / max(rounds))}-{_k(size / min(rounds))})".rjust(30)
+
+
+def _k(rate: float) -> str:
+    return f"{rate / 1000:,.0f}k"
 
 
 if __name__ == "__main__":

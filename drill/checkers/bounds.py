@@ -5,7 +5,7 @@ before its answer came; what was definitely refused counts for neither.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from drill.checkers.evidence import Evidence
@@ -77,11 +77,11 @@ def _in_order(counted: dict[str, Counted]) -> dict[str, Counted]:
     return counted
 
 
-def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> Iterator[str]:
-    """Find the numbers of an answered get that cannot be; a stale one (not `current`) may show less."""
-    served = read.completion
+def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> list[str]:
+    """Return the numbers of an answered get that cannot be; a stale one (not `current`) may show less."""
+    served, wrong = read.completion, list[str]()
     if served is None or served.value is None:
-        return
+        return wrong
     answer, post, begins = served.value, read.key, read.begins
     for name, posts in counters.items():
         shown = integer(answer.get(name))
@@ -89,6 +89,7 @@ def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> Iter
             continue
         low, high = posts.get(post, NOTHING).between(begins, served.n)
         if current and shown < low:
-            yield f"get shows {shown} {name} of post {post}, and {low} had been acknowledged"
+            wrong.append(f"get shows {shown} {name} of post {post}, and {low} had been acknowledged")
         if shown > high:
-            yield f"get shows {shown} {name} of post {post}, and {high} had been attempted"
+            wrong.append(f"get shows {shown} {name} of post {post}, and {high} had been attempted")
+    return wrong

@@ -101,5 +101,7 @@ def not_found(operation: Operation) -> bool:
 
     A client records it as failed with `status` 404, or as ok with `found` false.
     """
-    answer = operation.answered
-    return answer.get("status") == 404 or answer.get("found") is False
+    completion = operation.completion
+    if completion is None or not completion.value:
+        return False
+    return completion.value.get("status") == 404 or completion.value.get("found") is False

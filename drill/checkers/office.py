@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from drill.history import WRITES, History, Kind, Operation
 
@@ -29,8 +30,8 @@ class Offices:
         served = read.completion
         if served is None:
             return False
-        answer = served.value or {}
-        if answer.get("state", "known") != "known" or answer.get("degraded"):
+        answer = served.value
+        if answer and (answer.get("state", "known") != "known" or answer.get("degraded")):
             return False
         at = bisect_left(self.lines, read.begins) - 1
         if at < 0:
@@ -43,11 +44,9 @@ class Offices:
 def offices(history: History) -> Offices:
     """Find who was in office, by the acknowledgements of writes alone."""
     first: dict[int, tuple[int, str | None]] = {}
-    for operation in history.operations:
+    for operation in chain.from_iterable(map(history.of, WRITES)):
         answer = operation.completion
         if answer is None or answer.epoch is None or answer.type is not Kind.OK:
-            continue
-        if operation.invoke.f not in WRITES:
             continue
         known = first.get(answer.epoch)
         if known is None or answer.n < known[0]:

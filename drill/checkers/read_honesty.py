@@ -13,9 +13,9 @@ from drill.checkers.bounds import Counters, counters_of, wrong_numbers
 from drill.checkers.evidence import Evidence
 from drill.checkers.no_ghosts import not_found, posts_shown
 from drill.checkers.office import Offices, offices
-from drill.checkers.record import PostRecord, Text, as_text, record_of, text_of, witness
+from drill.checkers.record import PostRecord, Text, as_text, post_of, record_of, text_of, witness
 from drill.checkers.stranding import strandable
-from drill.history import History, Operation
+from drill.history import History, Operation, Value
 from drill.verdict import Finding, Witness, finding
 
 NAME = "read_honesty"
@@ -55,7 +55,7 @@ class Scene:
     uploaded: Mapping[str, int]  #: post -> line at which it was acknowledged
     deleting: Mapping[str, int]  #: post -> line at which its first delete was sent
     deleted: Mapping[str, int]  #: post -> line at which a delete was acknowledged that nothing undoes
-    texts: Mapping[str, Texts]
+    texts: Mapping[str, Texts]  #: of the posts that were edited
     disputed: frozenset[str]  #: posts of which a version is held back: which one shows is not settled here
 
 
@@ -85,7 +85,7 @@ def _scene(history: History, evidence: Evidence) -> Scene:
         uploaded=_acknowledged(((post, (upload,)) for post, upload in record.uploads.items()), optional),
         deleting={post: deletes[0].begins for post, deletes in record.deletes.items()},
         deleted=_acknowledged(((post, record.gone_by(post)) for post in record.deletes), optional),
-        texts={post: _texts(record.writes(post), optional) for post in record.uploads},
+        texts={post: _texts(record.writes(post), optional) for post in record.edits},
         disputed=_disputed(evidence),
     )
 
@@ -113,8 +113,7 @@ def _texts(writes: list[Operation], optional: frozenset[int]) -> Texts:
         ends = texts.ends.setdefault(text, [])
         texts.begins.setdefault(text, []).append(write.begins)
         ends.append(max(write.ends, ends[-1]) if ends else write.ends)
-    if len(writes) > 1:
-        _order_edits(texts, writes, optional)
+    _order_edits(texts, writes, optional)
     return texts
 
 
@@ -136,60 +135,75 @@ def _disputed(evidence: Evidence) -> frozenset[str]:
     return frozenset(post for stores in sites for post in stores.hidden.get("posts", ()))
 
 
-def _returned(read: Operation) -> int:
-    return read.completion.n if read.completion else read.begins
-
-
-def _wrong_get(read: Operation, scene: Scene) -> Iterator[str]:
-    post, returned, current = read.key, _returned(read), scene.offices.speaks(read)
+def _wrong_get(read: Operation, scene: Scene) -> list[str]:
+    """Return what is wrong with an answered get; each look costs a lookup, whatever the history's length."""
+    served = read.completion
+    assert served is not None  # only answered reads come here
+    post, begins, returned = read.key, read.invoke.n, served.n
+    current = scene.offices.speaks(read)
     if not_found(read):
-        if current and scene.uploaded.get(post, NEVER) < read.begins and not _going(post, returned, scene):
-            yield f"get answers that there is no post {post}, whose upload had been acknowledged"
-        return
+        if current and scene.uploaded.get(post, NEVER) < begins and not _going(post, returned, scene):
+            return [f"get answers that there is no post {post}, whose upload had been acknowledged"]
+        return []
     if scene.sent.get(post, NEVER) > returned and post not in scene.before:
-        yield f"get shows post {post}, which nobody had uploaded"
-        return
-    if current and _gone(post, read, scene):
-        yield f"get shows post {post}, whose delete had been acknowledged"
-    yield from wrong_numbers(read, scene.counters, current=current)
-    yield from _wrong_bytes(read, scene)
-    yield from _wrong_text(read, scene, current=current)
+        return [f"get shows post {post}, which nobody had uploaded"]
+    answer, wrong = served.value or {}, []
+    if current and _gone(post, begins, scene):
+        wrong.append(f"get shows post {post}, whose delete had been acknowledged")
+    wrong += wrong_numbers(read, scene.counters, current=current)
+    upload = scene.record.uploads.get(post)
+    if upload is not None:
+        wrong += _wrong_bytes(answer, upload)
+        if not (post not in scene.texts and _as_uploaded(answer, upload)):
+            wrong += _wrong_text(answer, scene, (post, begins, returned), current=current)
+    return wrong
 
 
 def _going(post: str, returned: int, scene: Scene) -> bool:
     return scene.deleting.get(post, NEVER) < returned or post in scene.disputed
 
 
-def _gone(post: str, read: Operation, scene: Scene) -> bool:
-    return scene.deleted.get(post, NEVER) < read.begins and post not in scene.disputed
+def _gone(post: str, begins: int, scene: Scene) -> bool:
+    return scene.deleted.get(post, NEVER) < begins and post not in scene.disputed
 
 
-def _wrong_bytes(read: Operation, scene: Scene) -> Iterator[str]:
+def _as_uploaded(answer: Value, upload: Operation) -> bool:
+    """Whether the text is word for word that of the upload: all that a post without edits can show."""
+    asked = upload.asked
+    return (
+        answer.get("title") == asked.get("title")
+        and answer.get("caption") == asked.get("caption")
+        and answer.get("tags") == asked.get("tags")
+    )
+
+
+def _wrong_bytes(answer: Value, upload: Operation) -> list[str]:
     """Find what no edit changes and yet is not as it was uploaded; `sha256` is of the bytes served."""
-    upload = scene.record.uploads.get(read.key)
-    if upload is None:
-        return
-    answer, asked = read.answered, upload.asked
+    wrong, asked = [], upload.asked
     for name in ("sha256", "size", "audio"):
         served, sent = answer.get(name), asked.get(name)
         if served != sent and served is not None and sent is not None:
-            yield f"get of post {read.key} serves {name} {served!r}, and {sent!r} was uploaded"
+            wrong.append(f"get of post {post_of(upload)} serves {name} {served!r}, and {sent!r} was uploaded")
+    return wrong
 
 
-def _wrong_text(read: Operation, scene: Scene, *, current: bool) -> Iterator[str]:
-    answer, texts = read.answered, scene.texts.get(read.key)
-    if texts is None or "title" not in answer:
-        return
-    text = as_text(answer.get("title"), answer.get("caption"), answer.get("tags"))
-    ended = texts.last_end(text, _returned(read))
+def _wrong_text(answer: Value, scene: Scene, read: tuple[str, int, int], *, current: bool) -> list[str]:
+    post, begins, returned = read
+    if "title" not in answer:
+        return []
+    texts = scene.texts.get(post) or _texts(scene.record.writes(post), frozenset())
+    text = as_text(answer["title"], answer.get("caption"), answer.get("tags"))
+    ended = texts.last_end(text, returned)
     if ended is None:
-        yield f"get of post {read.key} shows {text!r}, which nobody had sent"
-    elif current and ended < texts.since(read.begins) and read.key not in scene.disputed:
-        yield f"get of post {read.key} shows {text!r}, although a later edit had been acknowledged"
+        return [f"get of post {post} shows {text!r}, which nobody had sent"]
+    if current and ended < texts.since(begins) and post not in scene.disputed:
+        return [f"get of post {post} shows {text!r}, although a later edit had been acknowledged"]
+    return []
 
 
 def _wrong_list(read: Operation, scene: Scene) -> Iterator[str]:
-    f, posts, returned = read.invoke.f, posts_shown(read), _returned(read)
+    f, begins, posts = read.invoke.f, read.begins, posts_shown(read)
+    returned = read.completion.n if read.completion else begins
     current = scene.offices.speaks(read)
     shown = frozenset(posts)
     if current and len(shown) < len(posts):
@@ -200,7 +214,7 @@ def _wrong_list(read: Operation, scene: Scene) -> Iterator[str]:
     for post in sorted(shown):
         if scene.sent.get(post, NEVER) > returned and post not in scene.before:
             yield f"{f} shows post {post}, which nobody had uploaded"
-        if current and _gone(post, read, scene):
+        if current and _gone(post, begins, scene):
             yield f"{f} shows post {post}, whose delete had been acknowledged"
 
 

@@ -57,6 +57,8 @@ def _seen_done(tally: Tally) -> dict[str, Operation]:
 
 def _seen_waiting(tally: Tally, done: dict[str, Operation]) -> None:
     """Find answers in which a post waits that was done before they were asked for."""
+    if not done:
+        return
     office = offices(tally.history)
     for operation in tally.history.of("queue"):
         if not operation.ok or not office.speaks(operation):

@@ -32,8 +32,9 @@ def _kept(tally: Tally, operation: Operation, token: str) -> None:
 
 def _shown(tally: Tally, opened: dict[str, Operation]) -> None:
     """Judge what `session` answered of a token; unknown is a clear retry, and no such session is not."""
-    office = offices(tally.history)
-    for asked in tally.history.of("session"):
+    questions = tally.history.of("session")
+    office = offices(tally.history) if questions else None
+    for asked in questions:
         token = asked.asked.get("token")
         known = opened.get(str(token))
         if known is None or not known.ends < asked.begins:
@@ -41,6 +42,11 @@ def _shown(tally: Tally, opened: dict[str, Operation]) -> None:
         if asked.ok and asked.answered.get("user", known.key) != known.key:
             what = f"the session of {known.key} is answered as one of {asked.answered.get('user')}"
             tally.wrong("wrong_sessions", asked, what)
-        elif asked.answered.get("status") == 404 and office.speaks(asked) and not tally.optional(known):
+        elif (
+            asked.answered.get("status") == 404
+            and office
+            and office.speaks(asked)
+            and not tally.optional(known)
+        ):
             what = f"{known.key} had logged in, and is told that there is no such session"
             tally.wrong("refused_sessions", known, what)
