@@ -8,8 +8,7 @@ survivor's rows stay, and whatever differs there is kept in quarantine.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cutover.engine.parts import Parts
@@ -128,15 +127,17 @@ async def _tail(parts: Parts, site: str, after: Position | None, elsewhere: Iter
     tail, known = Tail(), frozenset(elsewhere)
     end = (await parts.sites[site].look()).end
     log = parts.logs[site]()
+    items = log.read()
     try:
-        async with aclosing(log.read()) as items:  # type: ignore[type-var]
-            async for item in items:
-                if isinstance(item, Transaction):
-                    _take_in(parts, tail, item, after, known)
-                tail.end = item.position
-                if item.position.reaches(end):
-                    break
+        async for item in items:
+            if isinstance(item, Transaction):
+                _take_in(parts, tail, item, after, known)
+            tail.end = item.position
+            if item.position.reaches(end):
+                break
     finally:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
         await log.close()
     return tail
 
