@@ -114,6 +114,19 @@ class PostgresSite:
                 return True
             return await found.fetchone() in (None, (True,))
 
+    async def lend(self, *, epoch: int, lease_count: int, seconds: float) -> bool:
+        """Let the peer serve on for `seconds` although the witness is gone; durable before it is answered.
+
+        False where nothing of ours is installed.
+        """
+        parameters = [epoch, lease_count, round(seconds * MICROSECONDS)]
+        return await self._asked("select cutover.lend(%s, %s, %s)::int", parameters, otherwise=False)
+
+    async def withhold(self, *, epoch: int, lease_count: int) -> bool:
+        """Lend nothing more up to this renewal; whether nothing that was lent runs any more."""
+        parameters = [epoch, lease_count]
+        return await self._asked("select cutover.withhold(%s, %s)::int", parameters, otherwise=True)
+
     async def instant(self) -> Instant:
         """The server's clock, read before a renewal is sent to the witness."""
         query = SQL(  # not our own functions: an agent asks before anything of ours is installed
@@ -292,6 +305,14 @@ class PostgresSite:
             await connection.execute(statement("forget_touched"), parameters)
         for pair in known:
             self._touched_read.pop(pair, None)
+
+    async def _asked(self, query: LiteralString, parameters: Sequence[object], *, otherwise: bool) -> bool:
+        """An effect that answers yes or no; `otherwise` where nothing of ours is installed."""
+        async with self._connections.use(effect=True) as connection:
+            try:
+                return bool(await fetch.number(connection, SQL(query), parameters))
+            except NOT_INSTALLED:
+                return otherwise
 
     async def _effect(self, query: LiteralString, parameters: Sequence[object]) -> None:
         """One guarded effect, whose statement is its transaction."""

@@ -282,6 +282,42 @@ async def test_a_sequence_that_the_other_site_lacks_is_named(database: Database)
             await east.raise_sequences({"public.unknown": 3}, guard=G1)
 
 
+async def test_a_site_lends_to_its_peer_until_it_withholds(database: Database) -> None:
+    async with site_of(database, "west") as west:
+        assert not await west.lend(epoch=1, lease_count=4, seconds=60)
+        assert await west.withhold(epoch=1, lease_count=4)
+    async with prepared(database, "west") as west:
+        assert await west.withhold(epoch=1, lease_count=3)
+        assert not await west.lend(epoch=1, lease_count=3, seconds=60)
+        assert await west.lend(epoch=1, lease_count=4, seconds=60)
+        assert await west.lend(epoch=1, lease_count=4, seconds=-60)  # what runs is not cut short
+        assert not await west.withhold(epoch=1, lease_count=4)
+        assert not await west.lend(epoch=1, lease_count=4, seconds=60)
+        assert await west.lend(epoch=2, lease_count=0, seconds=60)
+
+
+async def test_a_site_lends_nothing_to_an_older_epoch_or_while_it_is_open(database: Database) -> None:
+    async with prepared(database, "west") as west:
+        await west.remember_register(epoch=2, revision=1)
+        assert not await west.lend(epoch=1, lease_count=9, seconds=60)
+        await opened(west, epoch=3)
+        assert not await west.lend(epoch=3, lease_count=9, seconds=60)
+        await west.close(guard=G1)
+        assert not await west.lend(epoch=2, lease_count=9, seconds=60)
+        assert await west.lend(epoch=3, lease_count=9, seconds=60)
+
+
+async def test_what_was_lent_runs_whole_again_after_a_restart(database: Database, server: Server) -> None:
+    async with prepared(database, "west") as west:
+        assert await west.lend(epoch=1, lease_count=1, seconds=60)
+        await database.run("update cutover.lent set until = 0", role="cutover_admin")
+        assert await west.withhold(epoch=1, lease_count=1)
+        server.restart()
+        assert not await west.withhold(epoch=1, lease_count=1)
+        await database.run("update cutover.lent set until = 0", role="cutover_admin")
+        assert await west.withhold(epoch=1, lease_count=1)
+
+
 async def test_a_lead_needs_nothing_of_ours(database: Database) -> None:
     await database.run(*TABLES, "insert into video values (default)")
     async with site_of(database) as east:

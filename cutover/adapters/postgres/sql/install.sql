@@ -32,6 +32,18 @@ create table if not exists cutover.seen (
 );
 insert into cutover.seen (epoch, revision) values (0, 0) on conflict do nothing;
 
+-- What was lent to the peer while the witness was gone: until when by this server's clock, for which
+-- start of it, for how long, and up to which renewal of the peer nothing is lent any more.
+create table if not exists cutover.lent (
+    "only" boolean primary key default true check ("only"),
+    until bigint not null,
+    boot bigint not null,
+    microseconds bigint not null,
+    withheld_epoch bigint not null,
+    withheld_count bigint not null
+);
+insert into cutover.lent values (true, 0, 0, 0, 0, -1) on conflict do nothing;
+
 create table if not exists cutover.planned (
     table_name text primary key,
     relation regclass not null,
@@ -216,6 +228,51 @@ begin
         raise exception using errcode = '25006', message = format('site "%s" takes no writes', site),
             hint = 'Send this write to the site that serves; `cutover status` names it.';
     end if;
+end
+$$;
+
+-- Let the peer serve on for so long. What was lent before a restart may still run, whole.
+create or replace function cutover.lend(wanted bigint, lease_count bigint, wanted_microseconds bigint)
+returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as
+$$
+declare
+    lent record;
+    longest bigint;
+    running bigint;
+begin
+    select * into strict lent from cutover.lent for update;
+    if (wanted, lease_count) <= (lent.withheld_epoch, lent.withheld_count)
+        or wanted < (select epoch from cutover.seen)
+        or (select last_value % 2 = 1 or wanted < last_value / 2 from cutover.fence_state)
+    then
+        return false;
+    end if;
+    longest := greatest(lent.microseconds, wanted_microseconds);
+    running := case when lent.boot = cutover.boot() then lent.until else cutover.clock() + lent.microseconds end;
+    update cutover.lent set
+        until = greatest(running, cutover.clock() + wanted_microseconds),
+        boot = cutover.boot(),
+        microseconds = longest;
+    return true;
+end
+$$;
+
+-- Lend nothing more up to this renewal; whether nothing that was lent runs any more.
+create or replace function cutover.withhold(wanted bigint, lease_count bigint) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as
+$$
+declare
+    lent record;
+begin
+    select * into strict lent from cutover.lent for update;
+    update cutover.lent set withheld_epoch = wanted, withheld_count = lease_count
+    where (withheld_epoch, withheld_count) < (wanted, lease_count);
+    if lent.microseconds > 0 and lent.boot <> cutover.boot() then
+        update cutover.lent set until = cutover.clock() + microseconds, boot = cutover.boot()
+        returning * into lent;
+    end if;
+    return lent.until <= cutover.clock();
 end
 $$;
 

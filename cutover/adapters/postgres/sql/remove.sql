@@ -1,10 +1,11 @@
 -- Take our records out. Without `cascade`: what somebody else hung on them is named, not dropped.
 drop table if exists cutover.guard, cutover.seen, cutover.planned, cutover.follow, cutover.applied, cutover.copying,
     cutover.set_aside, cutover.touched, cutover.quarantine, cutover.merged, cutover.objects, cutover.probe,
-    cutover.pulse;
+    cutover.pulse, cutover.lent;
 drop function if exists
     cutover.fence(), cutover.serving_epoch(), cutover.still_serving(bigint),
-    cutover.hold_fence(text), cutover.raise_guard(bigint, bigint), cutover.set_lease(bigint, bigint),
+    cutover.hold_fence(text), cutover.lend(bigint, bigint, bigint), cutover.withhold(bigint, bigint),
+    cutover.raise_guard(bigint, bigint), cutover.set_lease(bigint, bigint),
     cutover.renew_lease(bigint, bigint, bigint),
     cutover.open_fence(bigint, bigint, bigint, bigint, bigint),
     cutover.close_fence(bigint, bigint), cutover.follow_peer(boolean, text[], bigint, bigint),
