@@ -33,11 +33,18 @@ from drill.stores import (
     UserRow,
 )
 from drill.verdict import Verdict
+from drill.workload.wishes import SHARES
 
 SIZES = (10_000, 100_000, 1_000_000)
 
+UPLOADS_IN_THE_HUNDRED = 10
+
 NOTHING_TO_JUDGE = ("bite", "content")
 """Checkers whose work does not grow with the operations."""
+
+KINDS = ("upload", *(kind for kind in SHARES if kind != "delete"))
+WEIGHTS = (UPLOADS_IN_THE_HUNDRED, *(SHARES[kind] for kind in KINDS[1:]))
+"""What clients do, as the workload of a drill does it; only deletes are left out."""
 
 READ_MAX = 100_000
 """Largest history that is also written to a file and read back (operations)."""
@@ -82,13 +89,9 @@ class Platform:
         self.note(Kind.OK, f, key, answer | {"attempts": 1}, request)
 
     def live(self, operations: int) -> None:
-        """Carry out that many operations, a tenth of them uploads and two in five of them reads."""
-        kinds = (
-            *("upload", "upload", "like", "like", "view", "view", "view", "comment", "comment", "earn"),
-            *("edit", "log_in", "get", "get", "get", "get", "list", "feed", "feed", "queue"),
-        )
+        """Carry out that many operations, in the shares of the workload."""
         while len(self.events) < 2 * operations:
-            kind = self.random.choice(kinds) if self.posts else "upload"
+            kind = self.random.choices(KINDS, WEIGHTS)[0] if self.posts else "upload"
             step: Callable[[], None] = getattr(self, kind)
             step()
 

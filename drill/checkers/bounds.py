@@ -23,6 +23,16 @@ class Counted:
     given: list[int] = field(default_factory=list)  #: lines of acknowledgements, in order
     sent: list[int] = field(default_factory=list)  #: lines of invokes, in order
 
+    def too_low(self, shown: int, begins: int) -> bool:
+        """Whether more was acknowledged before line `begins` than is shown."""
+        more = shown - self.base
+        return more < len(self.given) and (more < 0 or self.given[more] < begins)
+
+    def too_high(self, shown: int, returned: int) -> bool:
+        """Whether less was attempted before line `returned` than is shown."""
+        more = shown - self.base
+        return more > 0 and (more > len(self.sent) or self.sent[more - 1] >= returned)
+
     def between(self, begins: int, returned: int) -> tuple[int, int]:
         """Return the least and the most that a read may show."""
         return self.base + bisect_left(self.given, begins), self.base + bisect_left(self.sent, returned)
@@ -87,9 +97,11 @@ def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> list
         shown = integer(answer.get(name))
         if shown is None:
             continue
-        low, high = posts.get(post, NOTHING).between(begins, served.n)
-        if current and shown < low:
+        counted = posts.get(post, NOTHING)
+        if current and counted.too_low(shown, begins):
+            low, _ = counted.between(begins, served.n)
             wrong.append(f"get shows {shown} {name} of post {post}, and {low} had been acknowledged")
-        if shown > high:
+        if counted.too_high(shown, served.n):
+            _, high = counted.between(begins, served.n)
             wrong.append(f"get shows {shown} {name} of post {post}, and {high} had been attempted")
     return wrong

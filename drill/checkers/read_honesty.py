@@ -53,6 +53,7 @@ class Scene:
     before: frozenset[str]
     sent: Mapping[str, int]  #: post -> line at which its upload was sent
     uploaded: Mapping[str, int]  #: post -> line at which it was acknowledged
+    usual: Mapping[str, int]  #: `sent`, without the posts whose delete was acknowledged
     deleting: Mapping[str, int]  #: post -> line at which its first delete was sent
     deleted: Mapping[str, int]  #: post -> line at which a delete was acknowledged that nothing undoes
     texts: Mapping[str, Texts]  #: of the posts that were edited
@@ -76,15 +77,18 @@ def read_honesty(history: History, evidence: Evidence) -> Finding:
 def _scene(history: History, evidence: Evidence) -> Scene:
     record = record_of(history)
     optional = strandable(history, evidence.announced)
+    sent = {post: upload.begins for post, upload in record.uploads.items()}
+    deleted = _acknowledged(((post, record.gone_by(post)) for post in record.deletes), optional)
     return Scene(
         record=record,
         offices=offices(history),
         counters=counters_of(history, evidence),
         before=frozenset(evidence.before.posts if evidence.before else ()),
-        sent={post: upload.begins for post, upload in record.uploads.items()},
+        sent=sent,
+        usual={post: line for post, line in sent.items() if post not in deleted} if deleted else sent,
         uploaded=_acknowledged(((post, (upload,)) for post, upload in record.uploads.items()), optional),
         deleting={post: deletes[0].begins for post, deletes in record.deletes.items()},
-        deleted=_acknowledged(((post, record.gone_by(post)) for post in record.deletes), optional),
+        deleted=deleted,
         texts={post: _texts(record.writes(post), optional) for post in record.edits},
         disputed=_disputed(evidence),
     )
@@ -204,13 +208,12 @@ def _wrong_text(answer: Value, scene: Scene, read: tuple[str, int, int], *, curr
 def _wrong_list(read: Operation, scene: Scene) -> Iterator[str]:
     f, begins, posts = read.invoke.f, read.begins, posts_shown(read)
     returned = read.completion.n if read.completion else begins
-    current = scene.offices.speaks(read)
-    shown = frozenset(posts)
+    if _as_usual(posts, returned, scene):
+        return
+    current, shown = scene.offices.speaks(read), frozenset(posts)
     if current and len(shown) < len(posts):
         for post in sorted(post for post in shown if posts.count(post) > 1):
             yield f"{f} shows post {post} {posts.count(post)} times"
-    if _all_sent(shown, returned, scene) and scene.deleted.keys().isdisjoint(shown):
-        return
     for post in sorted(shown):
         if scene.sent.get(post, NEVER) > returned and post not in scene.before:
             yield f"{f} shows post {post}, which nobody had uploaded"
@@ -218,9 +221,10 @@ def _wrong_list(read: Operation, scene: Scene) -> Iterator[str]:
             yield f"{f} shows post {post}, whose delete had been acknowledged"
 
 
-def _all_sent(shown: frozenset[str], returned: int, scene: Scene) -> bool:
-    """Whether an upload had been sent for all of them: the usual case, found without a look at each."""
+def _as_usual(posts: tuple[str, ...], returned: int, scene: Scene) -> bool:
+    """Whether all had been sent, none twice and none deleted: found without a look at each."""
     try:
-        return max(map(scene.sent.__getitem__, shown), default=-1) <= returned
+        sent = set(map(scene.usual.__getitem__, posts))
     except KeyError:
         return False
+    return len(sent) == len(posts) and max(sent, default=-1) < returned
