@@ -9,15 +9,18 @@ that a user's edit beats a concurrent delete.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from cutover.model.change import UNCHANGED, Change, Delete, Insert, Key, Row, Transaction, Truncate, Update
 from cutover.model.merge import Divergence, Kept, Reference, Settled
-from cutover.model.plan import MergeRule, Plan, Table
+from cutover.model.plan import MergeRule, Order, Plan, Table
 
 Place = tuple[str, Key]
 """A row: its table, qualified, and its key."""
 Divergences = dict[Place, Divergence]
+
+EXACT = Context(prec=200_000)
+"""Sums of counters keep every digit: a number of PostgreSQL's has at most 147,455 (its documentation)."""
 
 
 def fold(plan: Plan, seen: Divergences, transaction: Transaction) -> None:
@@ -46,9 +49,24 @@ def _take(plan: Plan, seen: Divergences, change: Change, transaction: Transactio
         row=None if isinstance(change, Delete) else _whole(change.row, before.row),
         gone=(before.row or old) if isinstance(change, Delete) else None,
         deltas=_added(plan.table(change.table), before, change),
-        request=transaction.request,
+        request=_asked_by(plan.table(change.table), before, change, transaction.request),
         transaction=transaction.xid,
     )
+
+
+def _asked_by(
+    table: Table, before: Divergence, change: Insert | Update | Delete, request: str | None
+) -> str | None:
+    """Whose wish the row expresses: a user's edit stays a user's when a job comes by later.
+
+    Who only counted has not edited; a delete is asked for by itself.
+    """
+    if isinstance(change, Delete) or before.row is None:
+        return request
+    edited = before.request if _edited(table, before) else None
+    if isinstance(change, Update) and change.old is not None and not _edits(table, change.row, change.old):
+        return edited or (request if not _edited(table, before) else None)
+    return request or edited
 
 
 def _whole(new: Row, before: Row | None) -> Row:
@@ -66,18 +84,19 @@ def _added(
         return before.deltas
     sums = dict(before.deltas)
     for column in table.counters:
-        sums[column] = (
-            sums.get(column, Decimal(0)) + _number(change.row, column) - _number(change.old, column)
-        )
+        difference = EXACT.subtract(_number(change.row, column), _number(change.old, column))
+        sums[column] = EXACT.add(sums.get(column, Decimal(0)), difference)
     return tuple(sums.items())
 
 
 def _number(row: Row, column: str) -> Decimal:
+    """What a counter shows; 0 for what cannot be added to: null, infinity, not a number."""
     value = row.get(column)
     try:
-        return Decimal(value) if isinstance(value, str) else Decimal(0)
+        number = Decimal(value) if isinstance(value, str) else Decimal(0)
     except InvalidOperation:
         return Decimal(0)
+    return number if number.is_finite() else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +117,14 @@ class Scene:
 
 def settle(scene: Scene) -> list[Settled]:
     """Say for every row that the left site changed what becomes of it: parents first."""
-    refused: set[Place] = set()  #: deletes that were not taken: what hung on them stays too
-    present = dict.fromkeys(scene.here, True)
+    decided = {place: _settle(scene, place, theirs) for place, theirs in scene.theirs.items()}
+    _agree_with_families(scene, decided)
     settled = []
     for table in _parents_first(scene.plan, scene.references):
         for place, theirs in scene.theirs.items():
-            if place[0] != table:
-                continue
-            one = _with_family(scene, _settle(scene, place, theirs), refused, present)
-            if theirs.row is None and one.row is not None:
-                refused.add(place)
-            present[place] = one.row is not None
-            settled.append(one)
-            settled += _with_what_hung_on_it(scene, one, theirs)
+            if place[0] == table:
+                settled.append(decided[place])
+                settled += _with_what_hung_on_it(scene, decided[place], theirs)
     return settled
 
 
@@ -143,6 +157,8 @@ def _settle(scene: Scene, place: Place, theirs: Divergence) -> Settled:
     """One row by itself."""
     here, ours, table = scene.here.get(place), scene.ours.get(place), scene.plan.table(place[0])
     stays = Settled(table=place[0], key=place[1], expected=here, row=here)
+    if theirs.made and theirs.row is None:
+        return replace(stays, because=f"{scene.left} made it, and deleted it again")
     if ours is None:
         return _only_theirs(scene, stays, theirs)
     if theirs.row is None:
@@ -150,7 +166,7 @@ def _settle(scene: Scene, place: Place, theirs: Divergence) -> Settled:
     if here is None:
         return _our_delete(scene, table, stays, theirs, ours)
     if table.merge is MergeRule.QUEUE:
-        return _further(scene, table, stays, theirs)
+        return _further(scene, table, stays, theirs, ours)
     return _both_wrote(scene, table, stays, theirs, ours)
 
 
@@ -171,14 +187,7 @@ def _their_delete(scene: Scene, stays: Settled, theirs: Divergence, ours: Diverg
         return replace(stays, because="both deleted it")
     if ours.request is not None and _edited(scene.plan.table(stays.table), ours):
         return _kept(scene, stays, theirs, "a user edited it here while it was deleted there")
-    lost = Kept(
-        table=stays.table,
-        key=stays.key,
-        row=stays.expected,
-        site=_survivor(scene),
-        reason=f"{scene.left} deleted it, and no user edited it here meanwhile",
-        request=ours.request,
-    )
+    lost = _ours_kept(scene, stays, ours, f"{scene.left} deleted it, and no user edited it here meanwhile")
     return replace(stays, row=None, kept=(lost,), because=lost.reason)
 
 
@@ -187,32 +196,55 @@ def _our_delete(scene: Scene, table: Table, stays: Settled, theirs: Divergence, 
         return _kept(scene, stays, theirs, "both sites made it, and it was deleted here")
     if theirs.request is None or not _edited(table, theirs) or theirs.row is None:
         return _kept(scene, stays, theirs, "it was deleted here, and no user edited it there meanwhile")
-    lost = Kept(
-        table=stays.table,
-        key=stays.key,
-        row=None,
-        site=_survivor(scene),
-        reason=f"a user edited it at {scene.left} while it was deleted here",
-        request=ours.request,
-    )
+    lost = _ours_kept(scene, stays, ours, f"a user edited it at {scene.left} while it was deleted here")
     return replace(stays, row=_sum(theirs.row, ours), kept=(lost,), because=lost.reason)
 
 
-def _further(scene: Scene, table: Table, stays: Settled, theirs: Divergence) -> Settled:
-    """A queue only moves forward; versions that cannot be told apart stay apart."""
+def _further(scene: Scene, table: Table, stays: Settled, theirs: Divergence, ours: Divergence) -> Settled:
+    """A queue only moves forward; what the other site wrote beside that is kept."""
     assert stays.expected is not None
     assert theirs.row is not None
+    added = _sum(stays.expected, theirs)
     if table.order is None:
         if stays.expected == theirs.row:
             return replace(stays, because="both sites left it alike")
-        return _kept(scene, stays, theirs, "both sites moved it, and the plan names no `order`")
-    ranks = {value: rank for rank, value in enumerate(table.order.values)}
-    here, there = stays.expected.get(table.order.column), theirs.row.get(table.order.column)
-    if ranks.get(str(there), -1) > ranks.get(str(here), -1):
-        return replace(
-            stays, row=_whole(theirs.row, stays.expected), because=f"it came further at {scene.left}"
-        )
-    return replace(stays, because="it is as far here")
+        lost = _kept(scene, stays, theirs, "both sites moved it, and the plan names no `order`")
+        return replace(lost, row=added)
+    if _rank(table.order, theirs.row) <= _rank(table.order, stays.expected):
+        ahead = replace(stays, row=added, because="it is as far here")
+        if _says_more(table, table.order, theirs, stays.expected):
+            return replace(_kept(scene, stays, theirs, "it is as far here"), row=added)
+        return ahead
+    row = _whole({**added, **_text(table, theirs.row)}, added)
+    ahead = replace(stays, row=row, because=f"it came further at {scene.left}")
+    if not _says_more(table, table.order, replace(ours, row=stays.expected), theirs.row):
+        return ahead
+    return replace(ahead, kept=(_ours_kept(scene, stays, ours, ahead.because),))
+
+
+def _rank(order: Order, row: Row) -> int:
+    """How far a row of a queue has come; -1 where the plan does not know its state."""
+    value = row.get(order.column)
+    return order.values.index(value) if value in order.values else -1
+
+
+def _says_more(table: Table, order: Order, loser: Divergence, winner: Row) -> bool:
+    """Whether the version that is behind holds anything that the other does not."""
+    assert loser.row is not None
+    if _rank(order, loser.row) < 0 and loser.row.get(order.column) != winner.get(order.column):
+        return True
+    before = loser.base if loser.base is not None else winner
+    apart = {
+        column: value
+        for column, value in _text(table, loser.row).items()
+        if column != order.column and value != winner.get(column)
+    }
+    return _edits(table, apart, before)
+
+
+def _text(table: Table, row: Row) -> Row:
+    """All columns but the counters."""
+    return {column: value for column, value in row.items() if column not in table.counters}
 
 
 def _both_wrote(scene: Scene, table: Table, stays: Settled, theirs: Divergence, ours: Divergence) -> Settled:
@@ -223,8 +255,7 @@ def _both_wrote(scene: Scene, table: Table, stays: Settled, theirs: Divergence, 
     if not _edited(table, theirs, against=stays.expected):
         return replace(stays, row=added, because="what was counted at both sites is added up")
     if ours.base is not None and not _edited(table, ours):
-        text = {column: value for column, value in theirs.row.items() if column not in table.counters}
-        row = _whole({**added, **text}, added)
+        row = _whole({**added, **_text(table, theirs.row)}, added)
         return replace(stays, row=row, because=f"only {scene.left} edited it; what was counted is added up")
     lost = _kept(scene, stays, theirs, "both sites changed it, and the newer epoch's version stays")
     return replace(lost, row=added)
@@ -235,10 +266,13 @@ def _edited(table: Table, one: Divergence, against: Row | None = None) -> bool:
     before = one.base if one.base is not None else against
     if one.row is None or before is None:
         return True
+    return _edits(table, one.row, before)
+
+
+def _edits(table: Table, row: Row, before: Row) -> bool:
+    """Whether a row says something else than another, counters apart."""
     return any(
-        value != before.get(column) and value is not UNCHANGED
-        for column, value in one.row.items()
-        if column not in table.counters
+        value != before.get(column) and value is not UNCHANGED for column, value in _text(table, row).items()
     )
 
 
@@ -247,36 +281,62 @@ def _sum(here: Row, other: Divergence) -> Row:
     row = dict(here)
     for column, delta in other.deltas:
         if delta:
-            row[column] = str(_number(here, column) + delta)
+            row[column] = format(EXACT.add(_number(here, column), delta), "f")
     return row
 
 
-def _with_family(scene: Scene, one: Settled, refused: set[Place], present: Mapping[Place, bool]) -> Settled:
-    """No row without its parent, and no delete of a row that others hang on: that would be a cascade."""
-    place, theirs = (one.table, one.key), scene.theirs[one.table, one.key]
-    if not one.changes:
-        return one
-    stays = replace(one, row=one.expected, kept=())
-    if one.row is not None:
-        reason = scene.objects.get(place) or _orphaned(scene, one, present)
-        return one if reason is None else _kept(scene, stays, theirs, reason)
-    if any(parent in refused for parent in _parents(scene, one.table, one.expected or {})):
-        return _kept(scene, stays, theirs, "what it hangs on was not deleted here")
-    unknown = [child for child in scene.children.get(place, ()) if not _goes(scene, child)]
-    if unknown:
-        table, key = unknown[0]
-        return _kept(scene, stays, theirs, f"{table} {'/'.join(key)} hangs on it, unknown to who deleted it")
-    return one
+def _agree_with_families(scene: Scene, decided: dict[Place, Settled]) -> None:
+    """No row without its parent, and no delete of a row that others hang on: that would be a cascade.
+
+    What is taken back can be what others relied on: so it is asked again until
+    nothing more is taken back. Deletes first, for what they leave is a parent.
+    """
+    while any(_take_back(scene, decided, deletes=deletes) for deletes in (True, False)):
+        pass
 
 
-def _goes(scene: Scene, child: Place) -> bool:
-    theirs = scene.theirs.get(child)
-    return theirs is not None and theirs.row is None and child not in scene.ours
+def _take_back(scene: Scene, decided: dict[Place, Settled], *, deletes: bool) -> bool:
+    """Take back what does not agree with its family; whether there was any."""
+    found = False
+    for place, one in decided.items():
+        if not one.changes or (one.row is None) is not deletes:
+            continue
+        reason = _against_delete(scene, decided, one) if deletes else _against_row(scene, decided, one)
+        if reason is not None:
+            decided[place] = _kept_instead(scene, one, reason)
+            found = True
+    return found
 
 
-def _orphaned(scene: Scene, one: Settled, present: Mapping[Place, bool]) -> str | None:
-    for parent in _parents(scene, one.table, one.row or {}):
-        if not present.get(parent, False):
+def _against_delete(scene: Scene, decided: Mapping[Place, Settled], one: Settled) -> str | None:
+    place = (one.table, one.key)
+    for parent in _parents(scene, one.table, one.expected or {}):
+        theirs, there = scene.theirs.get(parent), decided.get(parent)
+        if theirs is not None and theirs.row is None and there is not None and there.row is not None:
+            return "what it hangs on was not deleted here"
+    for child in scene.children.get(place, ()):
+        if child != place and not _lets_go(scene, decided, child, place):
+            return f"{child[0]} {'/'.join(child[1])} hangs on it, unknown to who deleted it"
+    return None
+
+
+def _lets_go(scene: Scene, decided: Mapping[Place, Settled], child: Place, parent: Place) -> bool:
+    """Whether a row that hangs on another goes with it, or will hang on something else."""
+    one = decided.get(child)
+    return one is not None and (one.row is None or parent not in _parents(scene, child[0], one.row))
+
+
+def _against_row(scene: Scene, decided: Mapping[Place, Settled], one: Settled) -> str | None:
+    """What is referred to here already is here; only what a row refers to anew may be missing."""
+    assert one.row is not None
+    place, before = (one.table, one.key), one.expected or {}
+    reason = scene.objects.get(place)
+    if reason is not None and _edits(scene.plan.table(one.table), one.row, before):
+        return reason
+    known = {place, *_parents(scene, one.table, before)}
+    for parent in _parents(scene, one.table, one.row):
+        there = decided[parent].row if parent in decided else scene.here.get(parent)
+        if parent not in known and there is None:
             return f"{parent[0]} {'/'.join(parent[1])}, which it refers to, is not here"
     return None
 
@@ -296,14 +356,19 @@ def parents_of(references: Sequence[Reference], table: str, row: Row) -> Iterabl
 
 def kept_apart(scene: Scene, settled: Sequence[Settled], reasons: Mapping[Place, str]) -> list[Settled]:
     """The same, but rows that the database refuses stay as they are, with their rivals in quarantine."""
-    changed = []
-    for one in settled:
-        reason = reasons.get((one.table, one.key))
-        if reason is not None:
-            stays = replace(one, row=one.expected, kept=())
-            one = _kept(scene, stays, scene.theirs[one.table, one.key], reason)
-        changed.append(one)
-    return changed
+    return [
+        one if (reason := reasons.get((one.table, one.key))) is None else _kept_instead(scene, one, reason)
+        for one in settled
+    ]
+
+
+def _kept_instead(scene: Scene, one: Settled, reason: str) -> Settled:
+    """What stands there stays, and what was to take its place is kept."""
+    stays, theirs = replace(one, row=one.expected, kept=()), scene.theirs.get((one.table, one.key))
+    if theirs is not None:
+        return _kept(scene, stays, theirs, reason)
+    lost = Kept(table=one.table, key=one.key, row=one.row, site=_survivor(scene), reason=reason)
+    return replace(stays, kept=(lost,), because=reason)
 
 
 def _kept(scene: Scene, stays: Settled, theirs: Divergence, reason: str) -> Settled:
@@ -316,6 +381,18 @@ def _kept(scene: Scene, stays: Settled, theirs: Divergence, reason: str) -> Sett
         request=theirs.request,
     )
     return replace(stays, kept=(*stays.kept, lost), because=reason)
+
+
+def _ours_kept(scene: Scene, stays: Settled, ours: Divergence, reason: str) -> Kept:
+    """The survivor's own version, where the other site's takes its place."""
+    return Kept(
+        table=stays.table,
+        key=stays.key,
+        row=stays.expected,
+        site=_survivor(scene),
+        reason=reason,
+        request=ours.request,
+    )
 
 
 def _survivor(scene: Scene) -> str:

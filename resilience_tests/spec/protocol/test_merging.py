@@ -1,0 +1,112 @@
+"""The merge of one row, over all that two sites can do to it apart."""
+
+import pytest
+
+from cutover.model.change import Row
+from cutover.model.plan import MergeRule
+from resilience_tests.spec.protocol.parted_rows import STATES, Case, Side, every_case
+
+WAYS = [
+    pytest.param(rule, counters, whole, id=f"{rule.value}{'-counters' * counters}{'-whole' * whole}")
+    for rule in MergeRule
+    for counters, whole in ((False, False), (False, True), (True, True))
+]
+
+
+def _survives(case: Case, side: Side) -> bool:
+    """Whether a site's last version is visible, merged into what is, or kept whole."""
+    version, visible = case.row_of(side), case.one.row
+    if visible == version or any(lost.row == version for lost in case.one.kept):
+        return True
+    if version is None or visible is None:
+        return version is None and case.base is None  # made and deleted again
+    table, base = case.plan.tables[0], case.base
+    changed = {column for column, value in version.items() if base is None or base[column] != value}
+    if table.order is not None and STATES.index(str(visible["state"])) >= STATES.index(str(version["state"])):
+        changed.discard("state")
+    return all(visible[column] == version[column] for column in changed - {*table.counters})
+
+
+@pytest.mark.parametrize(("rule", "counters", "whole"), WAYS)
+def test_no_last_version_of_either_site_vanishes(
+    *,
+    rule: MergeRule,
+    counters: bool,
+    whole: bool,
+) -> None:
+    judged = 0
+    for case in every_case(rule, counters=counters, whole=whole):
+        judged += 1
+        for side in (case.left, case.survivor):
+            assert not side.deeds or _survives(case, side), f"{side.name}: {case} -> {case.one}"
+    assert judged > 100
+
+
+@pytest.mark.parametrize("rule", list(MergeRule))
+def test_a_counter_is_what_it_was_and_both_differences(rule: MergeRule) -> None:
+    for case in every_case(rule, counters=True, whole=True):
+        visible = case.one.row
+        rows = [case.row_of(side) for side in (case.left, case.survivor)]
+        if visible is None or case.base is None or None in rows or _made_anew(case):
+            continue
+        sum_of_both = 5 + sum(int(str(row["n"])) - 5 for row in rows if row is not None)
+        assert visible["n"] == str(sum_of_both), f"{case} -> {case.one}"
+
+
+def _made_anew(case: Case) -> bool:
+    return any(deed.verb == "make" for side in (case.left, case.survivor) for deed in side.deeds)
+
+
+@pytest.mark.parametrize(("rule", "counters", "whole"), WAYS)
+def test_a_users_edit_beats_a_delete_and_a_jobs_does_not(
+    *,
+    rule: MergeRule,
+    counters: bool,
+    whole: bool,
+) -> None:
+    judged = 0
+    for case in every_case(rule, counters=counters, whole=whole):
+        for side, other in ((case.left, case.survivor), (case.survivor, case.left)):
+            version = case.row_of(side)
+            if case.base is None or version is None or case.row_of(other) is not None or _made_anew(case):
+                continue
+            if not side.deeds:
+                continue
+            judged += 1
+            _judge_an_edit_against_a_delete(case, side, version)
+    assert judged > 10
+
+
+def _judge_an_edit_against_a_delete(case: Case, side: Side, version: Row) -> None:
+    visible, one = case.one.row, case.one
+    if case.edited(side, by_user=True):
+        assert visible is not None, f"{case} -> {one}"
+        assert visible["text"] == version["text"], f"{case} -> {one}"
+        assert any(lost.row is None for lost in one.kept), f"the delete is kept: {case} -> {one}"
+    else:
+        assert visible is None, f"{case} -> {one}"
+        assert any(lost.row == version for lost in one.kept), f"{case} -> {one}"
+
+
+@pytest.mark.parametrize(("rule", "counters", "whole"), WAYS)
+def test_what_only_one_site_did_is_taken_as_it_is(
+    *,
+    rule: MergeRule,
+    counters: bool,
+    whole: bool,
+) -> None:
+    for case in every_case(rule, counters=counters, whole=whole):
+        if not case.survivor.deeds:
+            one = case.one
+            assert one.row == case.row_of(case.left), f"{case} -> {one}"
+            assert one.kept == (), f"{case} -> {one}"
+
+
+def test_a_queue_never_moves_back() -> None:
+    for case in every_case(MergeRule.QUEUE, counters=False, whole=False):
+        visible, rows = case.one.row, [case.row_of(case.left), case.row_of(case.survivor)]
+        if visible is None or None in rows:
+            continue
+        furthest = max(STATES.index(str(row["state"])) for row in rows if row is not None)
+        if case.survivor.deeds and case.base is not None:
+            assert STATES.index(str(visible["state"])) == furthest, f"{case} -> {case.one}"
