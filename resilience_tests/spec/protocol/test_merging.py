@@ -1,10 +1,14 @@
 """The merge of one row, over all that two sites can do to it apart."""
 
+from itertools import product
+
 import pytest
 
-from cutover.model.change import Row
+from cutover.model.change import UNCHANGED, Change, Delete, Insert, Row, Transaction, Update
 from cutover.model.plan import MergeRule
-from resilience_tests.spec.protocol.parted_rows import STATES, Case, Side, every_case
+from cutover.model.position import Position
+from cutover.protocol.merging import Divergences, Scene, fold, settle
+from resilience_tests.spec.protocol.parted_rows import NAME, PLACE, STATES, Case, Side, every_case, plan_with
 
 WAYS = [
     pytest.param(rule, counters, whole, id=f"{rule.value}{'-counters' * counters}{'-whole' * whole}")
@@ -110,3 +114,74 @@ def test_a_queue_never_moves_back() -> None:
         furthest = max(STATES.index(str(row["state"])) for row in rows if row is not None)
         if case.survivor.deeds and case.base is not None:
             assert STATES.index(str(visible["state"])) == furthest, f"{case} -> {case.one}"
+
+
+HOSTILE = (
+    None,
+    UNCHANGED,
+    "",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e400000",
+    "sNaN",
+    "ß",
+    "12345678901234567890.5",
+)
+
+
+@pytest.mark.parametrize("rule", list(MergeRule))
+def test_no_value_of_a_row_stops_a_merge(rule: MergeRule) -> None:
+    """A merge that raises would be tried again for ever."""
+    plan = plan_with(rule, counters=True)
+    for before, there, here in product(HOSTILE, repeat=3):
+        rows: list[Row] = [{"id": "1", "text": x, "state": x, "n": x} for x in (before, there, here)]
+        theirs, ours = _apart(rule, Update(NAME, ("1",), rows[1], old=rows[0]), Update(NAME, ("1",), rows[2]))
+        scene = Scene(plan=plan, left="east", references=(), theirs=theirs, ours=ours, here={PLACE: rows[2]})
+        (one,) = settle(scene)
+        assert one.key == ("1",)
+
+
+def _apart(rule: MergeRule, there: Change, here: Change) -> tuple[Divergences, Divergences]:
+    theirs: Divergences = {}
+    ours: Divergences = {}
+    for seen, change in ((theirs, there), (ours, here)):
+        at = Position("log", 1, 1)
+        fold(plan_with(rule, counters=True), seen, Transaction(xid=1, position=at, changes=(change,)))
+    return theirs, ours
+
+
+def test_sums_keep_every_digit() -> None:
+    old, new = "1" * 40 + ".25", "1" * 39 + "2.25"
+    row: Row = {"id": "1", "text": "", "state": "", "n": "0.75"}
+    there = Update(NAME, ("1",), {**row, "n": new}, old={**row, "n": old})
+    theirs, ours = _apart(MergeRule.COUNTER, there, Update(NAME, ("1",), row, old=row))
+    scene = Scene(
+        plan=plan_with(MergeRule.COUNTER, counters=True),
+        left="east",
+        references=(),
+        theirs=theirs,
+        ours=ours,
+        here={PLACE: {**row, "n": "9" * 40 + ".75"}},
+    )
+    (one,) = settle(scene)
+    assert one.row is not None
+    assert one.row["n"] == "1" + "0" * 40 + ".75"
+
+
+def test_a_row_whose_key_changed_is_the_old_one_gone_and_the_new_one_made() -> None:
+    old: Row = {"id": "1", "text": "one", "state": "", "n": "0"}
+    new: Row = {"id": "2", "text": "one", "state": "", "n": "0"}
+    theirs: Divergences = {}
+    change = Update(NAME, ("2",), new, old_key=("1",), old=old)
+    at = Position("log", 1, 1)
+    plan = plan_with(MergeRule.RECORD, counters=True)
+    fold(plan, theirs, Transaction(xid=1, position=at, changes=(change,), request="r"))
+    scene = Scene(plan=plan, left="east", references=(), theirs=theirs, ours={}, here={PLACE: old})
+    assert {one.key: one.row for one in settle(scene)} == {("1",): None, ("2",): new}
+    back: Divergences = dict(theirs)
+    undone = Update(NAME, ("1",), old, old_key=("2",), old=new)
+    fold(plan, back, Transaction(xid=2, position=at, changes=(undone, Delete(NAME, ("9",), None))))
+    fold(plan, back, Transaction(xid=3, position=at, changes=(Insert(NAME, ("9",), {**old, "id": "9"}),)))
+    scene = Scene(plan=plan, left="east", references=(), theirs=back, ours={}, here={PLACE: old})
+    assert {one.key: one.row for one in settle(scene) if one.changes} == {}
