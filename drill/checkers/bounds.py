@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from drill.checkers.evidence import Evidence
-from drill.checkers.record import integer
 from drill.checkers.stranding import strandable
-from drill.history import History, Operation
+from drill.history import History, Kind, Operation
 from drill.stores import PostRow
 
 
@@ -54,11 +53,15 @@ def counters_of(history: History, evidence: Evidence) -> Counters:
 def _views(history: History, before: Mapping[str, PostRow], optional: frozenset[int]) -> dict[str, Counted]:
     counted = {post: Counted(row.views) for post, row in before.items()}
     for view in history.of("view"):
-        if view.possible:
-            lines = counted.setdefault(view.key, Counted())
-            lines.sent.append(view.begins)
-            if view.ok and view.completion is not None and view.begins not in optional:
-                lines.given.append(view.completion.n)
+        asked, answer = view.invoke, view.completion
+        if answer is not None and answer.type is Kind.FAILED:
+            continue
+        lines = counted.get(view.key)
+        if lines is None:
+            lines = counted[view.key] = Counted()
+        lines.sent.append(asked.n)
+        if answer is not None and answer.type is Kind.OK and asked.n not in optional:
+            lines.given.append(answer.n)
     return _in_order(counted)
 
 
@@ -68,14 +71,15 @@ def _likes(history: History, before: Mapping[str, PostRow], optional: frozenset[
     sent: set[tuple[str, object]] = set()
     given: dict[tuple[str, object], int] = {}
     for like in history.of("like"):
-        if not like.possible:
+        answer = like.completion
+        if answer is not None and answer.type is Kind.FAILED:
             continue
         pair = like.key, like.asked.get("user")
         if pair not in sent:
             sent.add(pair)
             counted.setdefault(like.key, Counted()).sent.append(like.begins)
-        if like.ok and like.completion is not None and like.begins not in optional:
-            given[pair] = min(given.get(pair, like.completion.n), like.completion.n)
+        if answer is not None and answer.type is Kind.OK and like.begins not in optional:
+            given[pair] = min(given.get(pair, answer.n), answer.n)
     for (post, _), line in given.items():
         counted[post].given.append(line)
     return _in_order(counted)
@@ -94,8 +98,8 @@ def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> list
         return wrong
     answer, post, begins = served.value, read.key, read.begins
     for name, posts in counters.items():
-        shown = integer(answer.get(name))
-        if shown is None:
+        shown = answer.get(name)
+        if not isinstance(shown, int) or isinstance(shown, bool):
             continue
         counted = posts.get(post, NOTHING)
         if current and counted.too_low(shown, begins):

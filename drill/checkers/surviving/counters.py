@@ -54,9 +54,10 @@ def views(tally: Tally) -> None:
     attempted: Counter[str] = Counter()
     for operation in tally.history.of("view"):
         if operation.possible:
-            attempted[operation.key] += 1
+            post = operation.key
+            attempted[post] += 1
             if operation.ok:
-                acknowledged[operation.key].append(operation)
+                acknowledged[post].append(operation)
     for post, row in tally.stores.posts.items():
         base, given = _views_before(tally, post), acknowledged.get(post, [])
         low, high = base + len(given), base + attempted[post]
