@@ -5,210 +5,168 @@ closed by now, and the survivor's own. Nobody follows meanwhile, so both slots
 are free and still hold everything since. A site whose log does not reach the
 fork any more has forgotten (S11): it is compared in full instead, the
 survivor's rows stay, and whatever differs there is kept in quarantine.
+
+Users go on writing at the survivor. So the rows are locked first, then its log
+is read to that moment, and only then is it decided what becomes of each.
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from cutover.engine.parts import Parts
 from cutover.engine.supply import Supply, objects_of
-from cutover.errors import Inconclusive, Refused
+from cutover.engine.tails import Tail, differing, has_forgotten, tail_of
+from cutover.errors import Inconclusive
 from cutover.model.action import Guard
-from cutover.model.change import UNCHANGED, Insert, Key, Row, Transaction, Truncate
+from cutover.model.change import UNCHANGED, Insert, Key, Row
 from cutover.model.merge import Divergence, Reference, Settled
 from cutover.model.position import Position
-from cutover.protocol.merging import Divergences, Place, Scene, fold, kept_apart, parents_of
+from cutover.ports.database import Merged
+from cutover.protocol.merging import Divergences, Place, Scene, kept_apart, parents_of
 
-ROUNDS = 20
-"""Merges tried before giving up: users write to the same rows meanwhile."""
-PATIENCE = 3
+ROUNDS = 10
+"""Merges tried before giving up: each may meet rows that a constraint refuses."""
+PATIENCE = 2
 """Times that the database may refuse a row before it is kept in quarantine."""
 NAMED_MAX = 200
 """Rows that are named in the journal; all are counted."""
 PAGE = 1_000
 
 
-@dataclass(slots=True)
-class Tail:
-    """What one site did by itself after the fork."""
-
-    rows: Divergences = field(default_factory=dict)
-    requests: set[str] = field(default_factory=set)
-    twice: dict[Place, None] = field(default_factory=dict)  #: of requests that the other site carried out too
-    transactions: int = 0
-    end: Position | None = None
-
-
 async def list_stranded(parts: Parts, left: str) -> dict[str, object]:
     """Say what is stranded at `left`, for the journal and `cutover stranded list`."""
-    tails = await _tails(parts, left)
-    theirs = tails[left]
+    async with AsyncExitStack() as closing:
+        home = await _homecoming(parts, left, closing)
+        await home.ours.read_to_now()
+        rows, repeated = home.theirs_now()
     return {
-        "transactions": theirs.transactions,
-        "rows": len(theirs.rows),
-        "tables": dict(sorted(Counter(table for table, _ in theirs.rows).items())),
-        "keys": [f"{table} {'/'.join(key)}" for table, key in list(theirs.rows)[:NAMED_MAX]],
-        "repeated": len(theirs.twice),
+        "transactions": None if home.theirs is None else len(home.theirs.transactions),
+        "rows": len(rows),
+        "tables": dict(sorted(Counter(table for table, _ in rows).items())),
+        "keys": [f"{table} {'/'.join(key)}" for table, key in list(rows)[:NAMED_MAX]],
+        "repeated": len(repeated),
     }
 
 
 async def merge_stranded(parts: Parts, left: str, guard: Guard) -> dict[str, object]:
-    """Merge it into what the survivor serves, as often as users are faster; nothing is done twice."""
-    survivor = parts.plan.peer(left)
-    references = tuple(await parts.sites[survivor].references())
-    refusals: Counter[Place] = Counter()
-    supply = Supply(parts, left, survivor)
-    try:
+    """Merge it into what the survivor serves. Begun again after a crash it finds nothing left to do."""
+    async with AsyncExitStack() as closing:
+        home = await _homecoming(parts, left, closing)
+        await home.bring_objects()
         for _ in range(ROUNDS):
-            tails = await _tails(parts, left)
-            scene = await _scene(parts, left, references, tails, supply)
-            stubborn = {
-                place: "the database refuses it" for place, times in refusals.items() if times >= PATIENCE
-            }
-            settled = kept_apart(scene, parts.settle(scene), stubborn)
-            twice = [place for place in tails[left].twice if place not in scene.theirs]
-            settled += [_untouched(place, scene.here.get(place)) for place in twice]
-            upto = tails[left].end
-            assert upto is not None  # `_tail` reads to an end
-            refused = await parts.sites[survivor].merge(settled, upto=upto, guard=guard)
+            refused = await parts.sites[home.survivor].merge(tuple(home.places), home.decide, guard=guard)
             if not refused:
-                return _outcome(settled)
-            refusals.update((row.table, row.key) for row in refused)
-    finally:
-        await supply.close()
-    raise Inconclusive(f"{ROUNDS} merges of what {left!r} had not sent were overtaken by users' writes")
+                return home.outcome()
+            home.refusals.update((row.table, row.key) for row in refused)
+            home.reasons |= {(row.table, row.key): row.reason for row in refused}
+    raise Inconclusive(f"{ROUNDS} merges of what {left!r} had not sent were refused: {home.reasons}")
+
+
+async def _homecoming(parts: Parts, left: str, closing: AsyncExitStack) -> "Homecoming":
+    """Read what the left site did; it is closed, so that is all."""
+    survivor = parts.plan.peer(left)
+    applied = (await parts.sites[survivor].look()).applied
+    ours = await closing.enter_async_context(tail_of(parts, survivor, None))
+    supply = Supply(parts, left, survivor)
+    closing.push_async_callback(supply.close)
+    references = tuple(await parts.sites[survivor].references())
+    home = Homecoming(parts, left, references, supply, ours)
+    if await has_forgotten(parts, left, applied):
+        home.differing = await differing(parts, left)
+        home.end = (await parts.sites[left].look()).end
+    else:
+        home.theirs = await closing.enter_async_context(tail_of(parts, left, applied))
+        await home.theirs.read_to_now()
+        home.end = home.theirs.end
+    return home
+
+
+@dataclass(slots=True)
+class Homecoming:
+    """One attempt to bring home what is stranded."""
+
+    parts: Parts
+    left: str
+    references: tuple[Reference, ...]
+    supply: Supply
+    ours: Tail
+    theirs: Tail | None = None
+    differing: dict[Place, Divergence | None] = field(default_factory=dict)  #: where its log does not say
+    end: Position | None = None  #: of the left site's log
+    objects: dict[Place, str] = field(default_factory=dict)
+    refusals: Counter[Place] = field(default_factory=Counter)
+    reasons: dict[Place, str] = field(default_factory=dict)
+    settled: list[Settled] = field(default_factory=list)
+
+    @property
+    def survivor(self) -> str:
+        """The site that serves."""
+        return self.parts.plan.peer(self.left)
+
+    @property
+    def places(self) -> dict[Place, None]:
+        """Every row that the left site touched."""
+        return dict.fromkeys(self.differing) if self.theirs is None else self.theirs.places
+
+    def theirs_now(self) -> tuple[Divergences, list[Place]]:
+        """What the left site did to each row, and the rows of requests that the survivor carried out too."""
+        if self.theirs is None:
+            rows = {place: one for place, one in self.differing.items() if one is not None}
+        else:
+            rows = self.theirs.rows(self.parts.plan, elsewhere=self.ours.requests)
+        return rows, [place for place in self.places if place not in rows]
+
+    async def bring_objects(self) -> None:
+        """Bytes first (S2): before any row is locked, for this may take long."""
+        rows, _ = self.theirs_now()
+        self.objects = await _without_objects(self.parts, rows, self.supply)
+
+    async def decide(self, here: Mapping[Place, Row]) -> Merged:
+        """What becomes of each row. `here` is locked: all that the survivor did to it is in its log."""
+        await self.ours.read_to_now()
+        rows, repeated = self.theirs_now()
+        scene = await self._scene(await _made_whole(self.parts, self.left, rows), here)
+        stubborn = {place: self.reasons[place] for place, times in self.refusals.items() if times >= PATIENCE}
+        self.settled = kept_apart(scene, self.parts.settle(scene), stubborn)
+        self.settled += [_untouched(place, here.get(place)) for place in repeated]
+        assert self.end is not None  # `_homecoming` reads to an end
+        return Merged(settled=self.settled, upto=self.end)
+
+    async def _scene(self, theirs: Divergences, here: Mapping[Place, Row]) -> Scene:
+        ours = self.ours.rows(self.parts.plan)
+        parents = {
+            parent: None
+            for (table, _), one in theirs.items()
+            for parent in parents_of(self.references, table, one.row or {})
+            if parent not in here
+        }
+        return Scene(
+            plan=self.parts.plan,
+            left=self.left,
+            references=self.references,
+            theirs=theirs,
+            ours=ours,
+            here=await _rows(self.parts, self.survivor, parents) | dict(here),
+            children=await _children(self.parts, self.survivor, self.references, theirs),
+            dragged=await _dragged(self.parts, self.left, self.references, theirs, ours),
+            objects=self.objects,
+        )
+
+    def outcome(self) -> dict[str, object]:
+        """As the journal keeps it."""
+        return {
+            "rows": len(self.settled),
+            "merged": sum(one.changes for one in self.settled),
+            "kept": sum(len(one.kept) for one in self.settled),
+            "why": dict(sorted(Counter(one.because for one in self.settled if one.kept).items())),
+        }
 
 
 def _untouched(place: Place, here: Row | None) -> Settled:
     """The other site's version of a request that both carried out is the same thing."""
     return Settled(table=place[0], key=place[1], expected=here, row=here, because="the same request")
-
-
-def _outcome(settled: Sequence[Settled]) -> dict[str, object]:
-    return {
-        "rows": len(settled),
-        "merged": sum(one.changes for one in settled),
-        "kept": sum(len(one.kept) for one in settled),
-        "why": dict(sorted(Counter(one.because for one in settled if one.kept).items())),
-    }
-
-
-# -- what each site did ------------------------------------------------------------------------
-
-
-async def _tails(parts: Parts, left: str) -> dict[str, Tail]:
-    """Both sites' own changes since the fork; what both did for one request counts as the survivor's."""
-    survivor = parts.plan.peer(left)
-    applied = (await parts.sites[survivor].look()).applied
-    ours = await _tail(parts, survivor, None, frozenset())
-    if await _has_forgotten(parts, left, applied):
-        theirs = await _differing(parts, left)
-    else:
-        theirs = await _tail(parts, left, applied, ours.requests)
-    return {left: theirs, survivor: ours}
-
-
-async def _has_forgotten(parts: Parts, left: str, applied: Position | None) -> bool:
-    if applied is None:
-        return True
-    log = parts.logs[left]()
-    try:
-        await log.check_reaches(applied)
-    except Refused:
-        return True
-    finally:
-        await log.close()
-    return False
-
-
-async def _tail(parts: Parts, site: str, after: Position | None, elsewhere: Iterable[str]) -> Tail:
-    """Read a site's log from `after` (None: from where its slot begins) to its end."""
-    tail, known = Tail(), frozenset(elsewhere)
-    end = (await parts.sites[site].look()).end
-    log = parts.logs[site]()
-    items = log.read()
-    try:
-        async for item in items:
-            if isinstance(item, Transaction):
-                _take_in(parts, tail, item, after, known)
-            tail.end = item.position
-            if item.position.reaches(end):
-                break
-    finally:
-        if isinstance(items, AsyncGenerator):
-            await items.aclose()
-        await log.close()
-    return tail
-
-
-def _take_in(
-    parts: Parts, tail: Tail, item: Transaction, after: Position | None, known: frozenset[str]
-) -> None:
-    if item.foreign or not item.changes or (after is not None and after.reaches(item.position)):
-        return
-    emptied = [name for change in item.changes if isinstance(change, Truncate) for name in change.tables]
-    if emptied:
-        raise Refused(
-            f"transaction {item.xid} at {item.position} empties {', '.join(emptied)}: what is stranded "
-            f"cannot be merged row by row. Nothing was changed. Look at both sites, then `cutover abandon`."
-        )
-    tail.transactions += 1
-    if item.request is not None:
-        tail.requests.add(item.request)
-        if item.request in known:
-            tail.twice |= {(change.table, change.key): None for change in item.changes}  # type: ignore[union-attr]
-            return
-    fold(parts.plan, tail.rows, item)
-
-
-async def _differing(parts: Parts, left: str) -> Tail:
-    """Every row that differs at a site which has forgotten where it was: what it has is kept, not taken."""
-    tail, survivor = Tail(), parts.plan.peer(left)
-    for table in parts.plan.tables:
-        for reference, other in ((survivor, left), (left, survivor)):
-            after: Key | None = None
-            while True:
-                page = await parts.rows[reference].digests(table.qualified, after, PAGE)
-                mirror = await parts.rows[other].digests_of(table.qualified, list(page.rows))
-                keys = [key for key, digest in page.rows.items() if mirror.get(key) != digest]
-                rows = await parts.rows[left].rows_of(table.qualified, keys)
-                for key in keys:
-                    if (row := rows.get(key)) is not None:
-                        tail.rows[table.qualified, key] = Divergence(
-                            table=table.qualified, key=key, made=True, row=row
-                        )
-                    else:
-                        tail.twice[table.qualified, key] = None
-                if page.last is None:
-                    break
-                after = page.last
-    tail.end = (await parts.sites[left].look()).end
-    return tail
-
-
-# -- what a merge decides on -------------------------------------------------------------------
-
-
-async def _scene(
-    parts: Parts, left: str, references: tuple[Reference, ...], tails: Mapping[str, Tail], supply: Supply
-) -> Scene:
-    survivor = parts.plan.peer(left)
-    theirs = await _made_whole(parts, left, tails[left].rows)
-    wanted = dict.fromkeys([*theirs, *tails[left].twice])
-    for (table, _), one in theirs.items():
-        wanted |= dict.fromkeys(parents_of(references, table, one.row or {}))
-    return Scene(
-        plan=parts.plan,
-        left=left,
-        references=references,
-        theirs=theirs,
-        ours=tails[survivor].rows,
-        here=await _rows(parts, survivor, wanted),
-        children=await _children(parts, survivor, references, theirs),
-        dragged=await _dragged(parts, left, references, theirs, tails[survivor].rows),
-        objects=await _without_objects(parts, theirs, supply),
-    )
 
 
 async def _made_whole(parts: Parts, left: str, rows: Divergences) -> Divergences:

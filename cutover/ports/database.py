@@ -7,7 +7,7 @@ the site has seen. The guard is checked and recorded in the effect's own
 transaction, and every guarded effect may be repeated.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,21 @@ class Aside:
     table: str
     key: Key
     reason: str
+
+
+Place = tuple[str, Key]
+"""A row: its table, qualified, and its key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What was decided about the rows that a merge has locked."""
+
+    settled: Sequence[Settled]
+    upto: Position  #: the end of the peer's log, all of which is in with this
+
+
+Decide = Callable[[Mapping[Place, Row]], Awaitable[Merged]]
 
 
 class SiteDatabase(Protocol):
@@ -127,13 +142,15 @@ class SiteDatabase(Protocol):
     async def references(self) -> Sequence[Reference]:
         """The foreign keys between planned tables that refer to a planned key."""
 
-    async def merge(self, settled: Sequence[Settled], *, upto: Position, guard: Guard) -> Sequence[Aside]:
-        """Write what was settled, in one transaction, through this site's own open fence.
+    async def merge(self, places: Sequence[Place], decide: Decide, *, guard: Guard) -> Sequence[Aside]:
+        """Lock these rows, let `decide` say what becomes of them, and write that, in one transaction.
 
-        The peer sees it in this site's log as this site's own change. No user
-        trigger and no cascade fires. What `kept` holds goes to quarantine, each
-        row is recorded for `Rows.merged`, and the peer's log counts as applied
-        up to `upto`: so a repetition finds nothing to do.
+        It goes through this site's own open fence, and the peer sees it in this
+        site's log as this site's own change. No user trigger and no cascade
+        fires. `decide` is given the rows that are there; what it settles may
+        name others too, which must be as it expected. What `kept` holds goes to
+        quarantine, each row is recorded for `Rows.merged`, and the peer's log
+        counts as applied up to `upto`: so a repetition finds nothing to do.
 
         Returns the rows that differ from what was expected, that a constraint
         refuses, or that a foreign key between planned tables would leave

@@ -20,6 +20,7 @@ from sample_platform.client import Client
 
 CHECKER = "checker"
 HIDDEN = "select table_name, key::text, reason from cutover.set_aside"
+KEPT = "select table_name, key::text, reason from cutover.quarantine"
 FENCE = (
     "select case when last_value % 2 = 1 then 'open' else 'closed' end, last_value / 2 "
     "from cutover.fence_state"
@@ -79,4 +80,4 @@ def store_reader(outputs: Outputs, site: str) -> LiveStoreReader:
         access_key=key.access_key,
         secret_key=key.secret_key.reveal(),
     )
-    return LiveStoreReader(site, database, objects, EngineQueries(hidden=HIDDEN, fence=FENCE))
+    return LiveStoreReader(site, database, objects, EngineQueries(hidden=HIDDEN, kept=KEPT, fence=FENCE))

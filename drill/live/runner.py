@@ -12,9 +12,10 @@ from cutover.engine.journalling import ask, begin, state_of
 from cutover.errors import CutoverError
 from cutover.model.journal import Intent
 from cutover.model.plan import Plan
+from cutover.model.register import Parting
 from cutover.model.stage import Stage
 from cutover.protocol.replay import State
-from drill.checkers import ContentFile, Evidence, Scheduled, judge
+from drill.checkers import Announced, ContentFile, Evidence, Scheduled, judge
 from drill.drills import Drill
 from drill.history import HistoryWriter, history_of, read_history
 from drill.live.access import Access, access, store_reader
@@ -68,6 +69,7 @@ class LiveDrill:
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _problems: list[Witness] = field(default_factory=list)
     _lag: float | None = None
+    _left: Parting | None = None  #: the newest parting
     _ended: str = ""  #: why the coordinator is no more, when nobody killed it
 
     async def run(self, *, commit: str | None = None) -> DrillResult:
@@ -219,13 +221,21 @@ class LiveDrill:
             ended = self._ended  # one that ends by itself may just have got there
             with suppress(CutoverError):
                 state = await state_of(reached.parts)
-                if state is not None and there(state):
+                apart = await self._apart(reached)
+                if state is not None and there(state) and not apart:
                     return
                 if state is not None and state.stage is Stage.VERIFY and state.paused:
                     await ask(reached.parts, Intent.RESUME)  # the source took back: try once more
             if ended:
                 raise TimeoutError(ended)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _apart(self, reached: Access) -> bool:
+        """A survivor serves, and the other site has not come home."""
+        seen = await reached.parts.register.read()
+        parted = seen.grant.parted if seen else None
+        self._left = parted or self._left
+        return parted is not None
 
     async def _stuck(self, reached: Access) -> None:
         if self._ended:
@@ -315,7 +325,14 @@ class LiveDrill:
             complete=stage in (Stage.COMPLETE, Stage.ROLLED_BACK),
             scheduled=planned,
             content=self.content,
+            conflicts_expected=self._left is not None,
+            announced=self._announced(),
         )
+
+    def _announced(self) -> Announced | None:
+        """That a site was left, and came back: until then its peer did not show what it had not sent."""
+        left = self._left
+        return None if left is None else Announced(site=left.left, epoch=left.epoch - 1)
 
     async def _stores(self, site: str) -> SiteStores | None:
         try:

@@ -1,6 +1,5 @@
 """Runs drills one after the other on one embedded stack, each on a fresh run of it."""
 
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from time import monotonic
 
 import sample_platform
 from cutover.model.plan import Plan
+from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, preloaded, services_of
@@ -82,12 +82,3 @@ async def bring_up(
         preload=preloaded(),
         progress=tell,
     )
-
-
-def commit_here() -> str | None:
-    """The commit of the checkout that this runs from; None outside one."""
-    here = Path(__file__).parent
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() if asked.returncode == 0 else None

@@ -92,6 +92,8 @@ class MemoryServer:
     quarantine: dict[int, Kept] = field(default_factory=dict)
     decided: dict[int, Kept] = field(default_factory=dict)  #: out of quarantine, and on record
     kept: int = 0  #: versions that ever came to quarantine
+    held: dict[tuple[str, Key], None] = field(default_factory=dict)  #: rows that a merge has locked
+    held_until: float = 0.0
     merged: dict[tuple[str, Key], None] = field(default_factory=dict)
     heard: dict[Callable[[], None], None] = field(default_factory=dict)  #: readers of the log that wait
     pause: Callable[[str], Awaitable[None]] | None = None  #: told the moment; None: as `reach`
@@ -247,7 +249,7 @@ class MemoryServer:
             self.slot = min(slot, self.slot)
         self.keep_log_up_to(end)
         self.boot += 1
-        self.writers = 0
+        self.writers, self.held = 0, {}
 
     def keep_log_up_to(self, end: int) -> None:
         """Make all tables anew from so much of the log; readers are shown all of it."""
@@ -265,6 +267,8 @@ class MemoryServer:
 
     def locked(self, places: Container[tuple[str, Key]]) -> bool:
         """Whether one of these rows was written by a transaction that still holds its locks."""
+        if self.clock() <= self.held_until and any(place in places for place in self.held):
+            return True
         return any(place in places for held in self.committing.values() for place in keys_touched(held))
 
     def rows(self, table: str) -> dict[Key, Row]:

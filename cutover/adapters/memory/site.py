@@ -4,15 +4,17 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cutover.adapters.memory.server import Fenced, MemoryServer
-from cutover.errors import Refused, StaleTerm
+from cutover.errors import Refused, SiteUnreachable, StaleTerm
 from cutover.model.action import Guard
 from cutover.model.change import Change, Delete, Insert, Key, Row, Update
 from cutover.model.merge import Kept, Quarantined, Reference, Settled
 from cutover.model.observation import Copying, Fence, Following, Instant, Lead, SiteFacts
 from cutover.model.position import Position
-from cutover.ports.database import Aside
+from cutover.ports.database import Aside, Decide, Place
 from cutover.protocol.merging import parents_of
 
+HOLD_SECONDS = 10.0
+"""Longest that a merge may hold its rows while nothing is heard of who carries it out."""
 CLOSE_LOOKS = 2_000
 """Looks for writers that still hold the fence before a close is refused."""
 SECOND = 1_000_000
@@ -207,9 +209,32 @@ class MemorySite:
         """The foreign keys between planned tables."""
         return self.server.references
 
-    async def merge(self, settled: Sequence[Settled], *, upto: Position, guard: Guard) -> Sequence[Aside]:
-        """Write what was settled, in one transaction, through the open fence."""
+    async def merge(self, places: Sequence[Place], decide: Decide, *, guard: Guard) -> Sequence[Aside]:
+        """Lock these rows, decide, and write what was settled, in one transaction."""
         await self.server.reach()
+        self.server.pass_guard(guard)
+        if not self.server.accepts_writes():
+            raise Fenced(self.server.site, self.server.epoch)
+        while self.server.locked(places):
+            await self.server.reach()
+        self.server.held, boot = dict.fromkeys(places), self.server.boot
+        self.server.held_until = self.server.clock() + HOLD_SECONDS
+        self.server.writers += 1
+        try:
+            decided = await decide(self._rows(places))
+            if self.server.boot != boot or self.server.clock() > self.server.held_until:
+                raise SiteUnreachable(self.site, "the merge was ended: it was silent, or the server died")
+            return await self._merged(decided.settled, decided.upto, guard)
+        finally:
+            if self.server.boot == boot:
+                self.server.held = {}
+                self.server.writers -= 1
+
+    def _rows(self, places: Sequence[Place]) -> dict[Place, Row]:
+        tables = self.server.tables
+        return {(table, key): dict(tables[table][key]) for table, key in places if key in tables[table]}
+
+    async def _merged(self, settled: Sequence[Settled], upto: Position, guard: Guard) -> Sequence[Aside]:
         self.server.pass_guard(guard)
         if not self.server.accepts_writes():
             raise Fenced(self.server.site, self.server.epoch)
@@ -228,7 +253,7 @@ class MemorySite:
         leaving = {(one.table, one.key) for one in settled if one.row is None}
         for one in settled:
             here = server.tables[one.table].get(one.key)
-            if here != one.expected or server.locked({(one.table, one.key): None}):
+            if here != one.expected:
                 yield Aside(table=one.table, key=one.key, reason="it was changed meanwhile")
             elif one.changes and one.row is not None:
                 rival = self._rival(one.table, one.key, one.row)

@@ -25,11 +25,14 @@ from cutover.model.change import UNCHANGED, Key, Row
 from cutover.model.merge import Kept, Settled
 from cutover.model.plan import Plan
 from cutover.model.position import Position
-from cutover.ports.database import READ_AGAIN, Aside
+from cutover.ports.database import READ_AGAIN, Aside, Place
 
 MERGE_SECONDS = 60.0
 LOCK_SECONDS = 4.0
 """Bounds (s) of a whole merge, and of its wait for a row that a user's transaction holds."""
+
+SILENT_SECONDS = 10.0
+"""Longest that rows stay locked while nothing is heard of who merges: users wait for them."""
 
 PAGE = 1_000
 """Rows that are locked, and compared, by one statement."""
@@ -41,15 +44,10 @@ _SESSION = (
     f"set lock_timeout = {round(LOCK_SECONDS * 1000)}",
     "set enable_seqscan = off",  # every statement goes by key, and statistics may be missing
     "set jit = off",
+    f"set idle_in_transaction_session_timeout = {round(SILENT_SECONDS * 1000)}",
 )
 _HOLD = "select cutover.hold_fence($1)"
 _GUARD = "select cutover.raise_guard($1, $2)"
-_MERGED_BEFORE = """
-select (select position from cutover.applied) = $1 and not exists (
-    select from unnest($2::text[], $3::jsonb[]) as u (table_name, key)
-    where not exists (select from cutover.merged as m where m.table_name = u.table_name and m.key = u.key)
-)
-"""
 _MERGED = """
 insert into cutover.merged (table_name, key) select * from unnest($1::text[], $2::jsonb[])
 on conflict do nothing
@@ -92,10 +90,16 @@ class Merging:
         """StaleTerm when this site has seen a newer one. The fence is held before, as a closer holds it."""
         await texts(self.connection, _GUARD, [guard.term, guard.entry])
 
-    async def merged_before(self, settled: Sequence[Settled], upto: Position) -> bool:
-        """Whether all this was merged already, by a call whose answer was lost."""
-        places = _places(settled)
-        return (await texts(self.connection, _MERGED_BEFORE, [str(upto), *places]))[0][0] == "t"
+    async def lock(self, places: Sequence[Place]) -> dict[Place, Row]:
+        """Those of these rows that are there, locked until the end, in one order for whoever locks them."""
+        await self.meet(table for table, _ in places)
+        found: dict[Place, Row] = {}
+        for name in self.tables:
+            keys = sorted(key for table, key in places if table == name)
+            for start in range(0, len(keys), PAGE):
+                rows = await self.rows_there(name, keys[start : start + PAGE])
+                found |= {(name, key): row for key, row in rows.items()}
+        return found
 
     async def write(self, settled: Sequence[Settled]) -> list[Aside]:
         """Lock and compare each row, write it, look what dangles; returns what stands in the way."""

@@ -23,11 +23,11 @@ from cutover.adapters.postgres.statements import lead, look, statement
 from cutover.errors import Refused
 from cutover.model.action import Guard
 from cutover.model.change import Key
-from cutover.model.merge import Quarantined, Reference, Settled
+from cutover.model.merge import Quarantined, Reference
 from cutover.model.observation import Fence, FenceState, Instant, Lead, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position
-from cutover.ports.database import Aside
+from cutover.ports.database import Aside, Decide, Place
 
 CLOSE_SECONDS = 10.0
 SETUP_SECONDS = 60.0
@@ -225,16 +225,14 @@ class PostgresSite:
         named = (key.reference(self._plan) for key in found)
         return list(dict.fromkeys(reference for reference in named if reference is not None))
 
-    async def merge(self, settled: Sequence[Settled], *, upto: Position, guard: Guard) -> Sequence[Aside]:
-        """Write what was settled, in one transaction, through this site's own open fence."""
+    async def merge(self, places: Sequence[Place], decide: Decide, *, guard: Guard) -> Sequence[Aside]:
+        """Lock these rows, decide, and write what was settled, in one transaction."""
         async with merging(self._address, self._site, self._plan) as transaction:
             await transaction.pass_guard(guard)
-            if await transaction.merged_before(settled, upto):
-                await transaction.commit()
-                return ()
-            refused = await transaction.write(settled)
+            decided = await decide(await transaction.lock(places))
+            refused = await transaction.write(decided.settled)
             if not refused:
-                await transaction.record(settled, upto)
+                await transaction.record(decided.settled, decided.upto)
                 await transaction.commit()
             return refused
 
