@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from cutover.cli.answer import Outcome
-from drill.cli import gate, planted, report, run_one
+from drill.cli import gate, incidents, matrix, planted, report, run_one, sweep
 
 EXITS = (
     "Exit status: 0 held; 10 violated; 11 inconclusive; 12 refused, nothing was run; 64 wrong usage; "
@@ -24,7 +24,10 @@ def make_application() -> typer.Typer:
     )
     top.command("run")(run_one.run)
     top.command("gate")(gate.gate)
+    top.command("sweep")(sweep.sweep)
+    top.command("matrix")(matrix.matrix)
     top.command("planted")(planted.planted)
+    top.command("incidents")(incidents.incidents)
     top.command("report")(report.report)
     return top
 

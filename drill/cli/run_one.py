@@ -1,23 +1,33 @@
-"""`cutover-drill run`: one drill, by its fault, victim and point."""
+"""`cutover-drill run`: one drill, by its seed, by its schedule, or by its fault, victim and point."""
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from drill.cli.finish import finish
 from drill.cli.options import JsonOption, ReportOption, SeedOption, report_folder, tell
+from drill.cli.simulated import run_simulated
 from drill.drills import ENDINGS, Drill
 from drill.nemesis import FAULTS
 from drill.planted import PLANTS
 from drill.points import RANDOM, Point, all_points
 from drill.sample_plan import sample_plan
+from drill.schedule import Schedule, Strike, read_schedule
+from drill.simulator.faults import SIMULATED_FAULTS
+
+FIDELITIES = ("live", "simulated")
 
 FaultOption = Annotated[str | None, typer.Option("--fault", help="What goes wrong (`--list`).")]
 VictimOption = Annotated[str | None, typer.Option("--victim", help="Whom it happens to.")]
 AtOption = Annotated[
-    str | None, typer.Option("--at", help="[back/]STAGE[/ACTION[@SITE][:before|during|after]], or random.")
+    str | None,
+    typer.Option(
+        "--at",
+        help="[back/]STAGE[/ACTION[@SITE][:before|during|after]]; random (live), t=SECONDS (simulated).",
+    ),
 ]
 PlantOption = Annotated[str | None, typer.Option("--plant", help="Put one known-bad variant in.")]
 EndingOption = Annotated[
@@ -27,7 +37,13 @@ EndingOption = Annotated[
         help="soak (unless the point needs another), roll-back, complete, or roll-back-from:STAGE.",
     ),
 ]
-FidelityOption = Annotated[str, typer.Option("--fidelity", help="live (simulated comes with the simulator).")]
+FidelityOption = Annotated[
+    str,
+    typer.Option("--fidelity", help="live, or simulated: then the seed alone chooses what goes wrong."),
+]
+ScheduleOption = Annotated[
+    Path | None, typer.Option("--schedule", help="A schedule file: what goes wrong, and under what load.")
+]
 ListOption = Annotated[
     bool, typer.Option("--list", help="Print every fault, victim, point, ending and plant.")
 ]
@@ -42,26 +58,112 @@ def run(
     at: AtOption = None,
     plant: PlantOption = None,
     ending: EndingOption = None,
+    schedule: ScheduleOption = None,
     report: ReportOption = None,
     list_all: ListOption = False,
     json: JsonOption = False,
 ) -> int:
-    """Run one drill to its verdict. Without a fault the migration is calm."""
+    """Run one drill to its verdict. Live and without a fault the migration is calm."""
     if list_all:
         return _list()
-    if fidelity != "live":
-        raise typer.BadParameter(f"fidelity {fidelity!r} is not there yet; this version runs `live`")
+    if fidelity not in FIDELITIES:
+        raise typer.BadParameter(f"fidelity is {' or '.join(FIDELITIES)}, not {fidelity!r}")
+    if plant is not None and plant not in PLANTS:
+        raise typer.BadParameter(f"no plant is called {plant!r}; there are {', '.join(PLANTS)}")
+    told = None
+    if schedule is not None:
+        if fault or victim or at or ending:
+            raise typer.BadParameter("a schedule says all that --fault, --victim, --at and --ending would")
+        told = _read(schedule)
+        told = replace(told, plant=plant or told.plant)
+    if fidelity == "simulated":
+        told = told or _simulated(Drill(seed=seed, fault=fault, victim=victim, point=at, plant=plant), ending)
+        return run_simulated(told, seed, report_folder(report), schedule, as_json=json)
+    if told is not None:
+        drill = _checked(_live(told))
+        return _run_live(_ended(drill, told.ending), report, as_json=json)
+    named = Drill(seed=seed, fault=fault, victim=victim, point=at, plant=plant)
+    return _run_live(_ended(_checked(named), ending), report, as_json=json)
+
+
+def _run_live(drill: Drill, report: Path | None, *, as_json: bool) -> int:
     from drill.live.suite import Suite
 
-    named = Drill(seed=seed, fault=fault, victim=victim, point=at, plant=plant)
-    drill = _ended(_checked(named), ending)
     folder = report_folder(report)
-    return finish(asyncio.run(Suite(drills=[drill], folder=folder, tell=tell).run()), folder, as_json=json)
+    return finish(asyncio.run(Suite(drills=[drill], folder=folder, tell=tell).run()), folder, as_json=as_json)
+
+
+def _read(file: Path) -> Schedule:
+    """A schedule whose names all exist."""
+    try:
+        told = read_schedule(file)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None
+    for strike in told.strikes:
+        _check_simulated(strike)
+    if told.ending not in ENDINGS:
+        raise typer.BadParameter(f"{file}: no ending is called {told.ending!r}")
+    if told.plant is not None and told.plant not in PLANTS:
+        raise typer.BadParameter(f"{file}: no plant is called {told.plant!r}")
+    return told
+
+
+def _check_simulated(strike: Strike) -> None:
+    fault = SIMULATED_FAULTS.get(strike.fault)
+    if fault is None:
+        there = ", ".join(SIMULATED_FAULTS)
+        raise typer.BadParameter(f"no simulated fault is called {strike.fault!r}; there are {there}")
+    kind, _, at = strike.victim.partition("-")
+    known = strike.victim in fault.victims or (kind in fault.victims and at in ("source", "target"))
+    if not known:
+        raise typer.BadParameter(
+            f"{fault.name} strikes {', '.join(fault.victims)} in a simulated drill, not {strike.victim!r}"
+        )
+
+
+def _simulated(drill: Drill, ending: str | None) -> Schedule | None:
+    """One strike that was named on the command line; None: the seed chooses."""
+    if drill.fault is None and ending is None:
+        return None
+    if drill.fault is None:
+        return Schedule(seed=drill.seed, ending=_ended(drill, ending).ending, plant=drill.plant)
+    if drill.point is None or drill.victim is None:
+        raise typer.BadParameter("a fault needs --victim and --at: a crash point, or t=SECONDS")
+    strike = Strike(fault=drill.fault, victim=drill.victim, point=drill.point)
+    _check_simulated(strike)
+    seconds = SIMULATED_FAULTS[strike.fault].seconds[0]
+    try:
+        timed = strike.time is not None
+        ended = replace(drill, point=RANDOM) if timed else _point_checked(drill)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    strikes = (replace(strike, seconds=seconds),)
+    return Schedule(seed=drill.seed, ending=_ended(ended, ending).ending, strikes=strikes, plant=drill.plant)
+
+
+def _live(told: Schedule) -> Drill:
+    """What a live drill can do of a schedule; BadParameter names what it cannot."""
+    if len(told.strikes) > 1:
+        raise typer.BadParameter(
+            f"a live drill strikes once, and this schedule has {len(told.strikes)} strikes: "
+            f"take one of them, or run it with --fidelity simulated"
+        )
+    if not told.strikes:
+        return Drill(seed=told.seed, plant=told.plant)
+    strike = told.strikes[0]
+    known = strike.fault in FAULTS and strike.victim in FAULTS[strike.fault].victims
+    if not known or strike.time is not None or strike.nth > 1:
+        able = "; ".join(f"{fault.name} of {', '.join(fault.victims)}" for fault in FAULTS.values())
+        raise typer.BadParameter(
+            f"a live drill cannot do {strike}: it strikes the first time at a crash point, and knows {able}. "
+            f"Run it with --fidelity simulated"
+        )
+    return Drill(
+        seed=told.seed, fault=strike.fault, victim=strike.victim, point=strike.point, plant=told.plant
+    )
 
 
 def _checked(drill: Drill) -> Drill:
-    if drill.plant is not None and drill.plant not in PLANTS:
-        raise typer.BadParameter(f"no plant is called {drill.plant!r}; there are {', '.join(PLANTS)}")
     if drill.fault is None:
         return drill
     if drill.fault not in FAULTS:
@@ -71,11 +173,14 @@ def _checked(drill: Drill) -> Drill:
         raise typer.BadParameter(f"{drill.fault} strikes {', '.join(victims)}, not {drill.victim!r}")
     if drill.point is None:
         raise typer.BadParameter("a fault needs a point: name one with --at, or say `--at random`")
-    if drill.point != RANDOM:
-        try:
-            Point.parse(drill.point)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+    return drill if drill.point == RANDOM else _point_checked(drill)
+
+
+def _point_checked(drill: Drill) -> Drill:
+    try:
+        Point.parse(str(drill.point))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     return drill
 
 
@@ -97,6 +202,8 @@ def _ended(drill: Drill, ending: str | None) -> Drill:
 def _list() -> int:
     for fault in FAULTS.values():
         typer.echo(f"fault {fault.name}: strikes {', '.join(fault.victims)}")
+    for simulated in SIMULATED_FAULTS.values():
+        typer.echo(f"simulated fault {simulated.name}: strikes {', '.join(simulated.victims)}")
     for point in all_points(sample_plan()):
         typer.echo(f"point {point}")
     for ending in ENDINGS:

@@ -8,17 +8,19 @@ history/*.jsonl each drill's history
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from drill.history import History, history_of, read_history
 from drill.report.contract import DrillResult, Report, history_name
+from drill.report.heat import HeatMap
 from drill.report.junit import junit
 from drill.report.terminal import print_report
 
 __all__ = ["DrillResult", "Report", "history_name", "print_report", "write_report"]
 
 
-def write_report(folder: Path, report: Report) -> None:
+def write_report(folder: Path, report: Report, heat: Sequence[HeatMap] = ()) -> None:
     """Write the report into `folder`, which is made if need be; what has our names there is replaced.
 
     A drill's history is copied from where the drill wrote it, unless it stands
@@ -31,7 +33,7 @@ def write_report(folder: Path, report: Report) -> None:
     text = json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n"
     (folder / "report.json").write_text(text, encoding="ascii")
     (folder / "junit.xml").write_bytes(junit(report))
-    html = page(report, histories)
+    html = page(report, histories, heat)
     (folder / "index.html").write_text(html, encoding="utf-8", errors="backslashreplace")
 
 

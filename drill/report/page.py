@@ -13,6 +13,7 @@ from drill.history import History
 from drill.measures import losses
 from drill.report import chart
 from drill.report.contract import DrillResult, Report, history_name, shown
+from drill.report.heat import HeatMap
 from drill.verdict import Verdict, Witness
 
 OPEN_DRILLS_MAX = 3
@@ -64,7 +65,7 @@ class DrillView:
     unfolded: bool
 
 
-def page(report: Report, histories: Sequence[History | None]) -> str:
+def page(report: Report, histories: Sequence[History | None], heat: Sequence[HeatMap] = ()) -> str:
     """Return the page; `histories` has one entry for each drill, None where there is no history."""
     views = [
         _view(number, drill, history, unfolded=_unfolded(drill, report))
@@ -79,6 +80,7 @@ def page(report: Report, histories: Sequence[History | None]) -> str:
         figures=_overall(report, counted),
         views=views,
         took=_seconds(report.seconds),
+        heat=heat,
         geometry=chart,
     )
 

@@ -33,8 +33,8 @@ FOR_GOOD = 0.04
 """Share of dead sites that stay away."""
 APART_SECONDS = 7.0
 """How long a site is lost before what follows a parting can be struck: longer than a lease and its margin."""
-OUTSIDE = frozenset(("restore", site) for site in SITES)
-"""Faults that no promise covers without an operator: a restored site is not what it was."""
+OUTSIDE = frozenset(("restore", victim) for victim in (*SITES, "witness"))
+"""Faults that no promise covers without an operator: what was restored is not what it was."""
 
 
 def random_schedule(seed: int, *, plant: str | None = None) -> Schedule:
@@ -74,9 +74,8 @@ def _strikes(chance: Random, ending: str) -> list[Strike]:
 
 
 def _strike(chance: Random, ending: str) -> Strike:
-    fault = SIMULATED_FAULTS[chance.choice([*SIMULATED_FAULTS])]
-    victims = [victim for victim in fault.victims if (fault.name, victim) not in OUTSIDE]
-    victim = chance.choice(victims)
+    fault = SIMULATED_FAULTS[chance.choice(list(_covered()))]
+    victim = chance.choice(_covered()[fault.name])
     usual, longest = fault.seconds
     seconds: float | None = round(chance.uniform(usual, longest), 3) if chance.random() < LONG else usual
     if victim in SITES and fault.name in ("kill", "power-cut") and chance.random() < FOR_GOOD:
@@ -86,6 +85,16 @@ def _strike(chance: Random, ending: str) -> Strike:
     else:
         point = str(chance.choice(_points(ending, victim)))
     return Strike(fault=fault.name, victim=victim, point=point, seconds=seconds)
+
+
+@cache
+def _covered() -> dict[str, list[str]]:
+    """The victims of each fault that a promise covers."""
+    covered = {
+        fault.name: [victim for victim in fault.victims if (fault.name, victim) not in OUTSIDE]
+        for fault in SIMULATED_FAULTS.values()
+    }
+    return {fault: victims for fault, victims in covered.items() if victims}
 
 
 @cache

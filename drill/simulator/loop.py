@@ -26,6 +26,8 @@ class VirtualLoop(base_events.BaseEventLoop):
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
         self._ready: list[asyncio.Handle] = []  # a list: one in the middle is taken out by a swap
+        self._scheduled: list[tuple[float, int, asyncio.TimerHandle]] = []  # compared without a call
+        self._timers = 0
         self._chance = chance
         self._now = 0.0
         self.steps = 0  #: callbacks run so far
@@ -39,8 +41,8 @@ class VirtualLoop(base_events.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """As asyncio's, without the checks of its debug mode."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._scheduled, handle)  # type: ignore[attr-defined]
-        handle._scheduled = True  # type: ignore[attr-defined]
+        self._timers += 1
+        heapq.heappush(self._scheduled, (when, self._timers, handle))
         return handle
 
     def _run_once(self) -> None:
@@ -48,8 +50,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         ready: Any = self._ready
         draw = self._chance.random
         while not self._stopping:  # type: ignore[attr-defined]
-            scheduled = self._scheduled  # type: ignore[attr-defined]
-            if scheduled and scheduled[0]._when <= self._now:
+            scheduled = self._scheduled
+            if scheduled and scheduled[0][0] <= self._now:
                 self._take_due(ready)
             if not ready:
                 self._jump()
@@ -64,20 +66,19 @@ class VirtualLoop(base_events.BaseEventLoop):
                 handle._run()
 
     def _take_due(self, ready: Any) -> None:
-        scheduled: Any = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and (scheduled[0]._cancelled or scheduled[0]._when <= self._now):
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
+        scheduled, now = self._scheduled, self._now
+        while scheduled and scheduled[0][0] <= now:
+            handle: Any = heapq.heappop(scheduled)[2]
             if not handle._cancelled:
                 ready.append(handle)
 
     def _jump(self) -> None:
-        scheduled: Any = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
+        scheduled: Any = self._scheduled
+        while scheduled and scheduled[0][2]._cancelled:
             heapq.heappop(scheduled)
         if not scheduled:
             raise NothingLeft(f"at {self._now:.3f} virtual seconds every task waits for another")
-        self._now = scheduled[0]._when
+        self._now = scheduled[0][0]
 
     def _process_events(self, event_list: object) -> None:
         raise NotImplementedError("a virtual loop has no selector")

@@ -22,7 +22,7 @@ from drill.verdict import Finding, Verdict
 from drill.workload.clients import Amount
 
 if TYPE_CHECKING:
-    pass
+    from drill.simulator.rehearsing import Rehearsing
 
 USUAL = Amount(uploads=60, others=400, clients=8, most=3_000)
 """Operations of a migration under the usual conditions."""
@@ -75,6 +75,7 @@ class Rehearsal:
     findings: tuple[Finding, ...]
     stage: Stage
     seconds: float  #: virtual
+    asked_at: float  #: when the operator asked for an early roll back (virtual seconds); 0: never
     steps: int  #: callbacks
     terms: int  #: coordinators that took office
     complaints: tuple[str, ...]
@@ -131,9 +132,13 @@ def _run(
 ) -> Rehearsal:
     from drill.simulator.rehearsing import Rehearsing
 
-    told: Rehearsing = Rehearsing(schedule, plant, conditions, disturb)
+    return to_its_end(Rehearsing(schedule, plant, conditions, disturb))
+
+
+def to_its_end(told: "Rehearsing") -> Rehearsal:
+    """Run one that is prepared, in a loop of its own."""
     with _no_collections():
-        return run(schedule.seed, told.run)
+        return run(told.schedule.seed, told.run)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from drill.checkers import Announced, Evidence, Scheduled, judge
 from drill.drills import EARLY
 from drill.history import HistoryWriter, history_of
 from drill.planted.plant import Plant
+from drill.points import Point
 from drill.schedule import Schedule
 from drill.simulator.clients import Astray
 from drill.simulator.nap import Nap
@@ -66,6 +67,7 @@ class Rehearsing:
     _nemesis: Nemesis = field(init=False)
     _left: Parting | None = None  #: the newest parting
     _healed_at: float = 0.0
+    _asked_at: float = 0.0  #: when an early roll back was asked for
 
     async def run(self) -> Rehearsal:
         """Everything, in the loop's own time."""
@@ -77,6 +79,7 @@ class Rehearsing:
         self._worsen(world)
         workload = self._workload(world, history)
         self._nemesis = Nemesis(world, workload, history, self.schedule.strikes)
+        self._listen(world)
         await self._migrate(workload)
         evidence, stage = await self._evidence()
         await world.stop()
@@ -95,6 +98,7 @@ class Rehearsing:
             findings=(*judge(history_of(events_of(written.getvalue())), evidence), progress),
             stage=stage,
             seconds=loop.time(),
+            asked_at=self._asked_at,
             steps=loop.steps,
             terms=max((entry.term for entry in world.entries), default=0),
             complaints=tuple(world.complaints),
@@ -188,9 +192,9 @@ class Rehearsing:
 
     @property
     def _early(self) -> str | None:
-        """The stage at whose beginning the operator rolls back; None: not before soak."""
+        """The stage at whose beginning, or the point at which, the operator rolls back; None: from soak."""
         ending = self.schedule.ending
-        return ending.removeprefix(EARLY).replace("-", "_") if ending.startswith(EARLY) else None
+        return ending.removeprefix(EARLY) if ending.startswith(EARLY) else None
 
     @property
     def _intent(self) -> Intent | None:
@@ -240,13 +244,31 @@ class Rehearsing:
             elif "cutover verify" in waits:
                 await self._ask(Intent.VERIFY)
 
+    def _listen(self, world: World) -> None:
+        """Be there when the migration comes by the point at which the operator changes his mind."""
+        if self._early is None or "/" not in self._early:
+            return
+        wanted, told = Point.parse(self._early), world.on_point
+
+        async def reached(here: Point) -> None:
+            if self._asked_at == 0.0 and wanted.is_at(here):
+                await self._roll_back_now()
+            if told is not None:
+                await told(here)
+
+        world.on_point = reached
+
     async def _roll_back_early(self) -> None:
         """As soon as the stage begins at which the operator changes his mind."""
         world = self._world
-        if self._early is not None:
-            while world.state.stage.value != self._early:
+        if self._early is not None and "/" not in self._early:
+            while world.state.stage.value != self._early.replace("-", "_"):
                 await world.news.wait()
-            await self._ask(Intent.ROLL_BACK)
+            await self._roll_back_now()
+
+    async def _roll_back_now(self) -> None:
+        self._asked_at = asyncio.get_running_loop().time()
+        await self._ask(Intent.ROLL_BACK)
 
     async def _decide(self) -> None:
         """A person reads the quarantine and lets what stands there stay."""
@@ -324,7 +346,7 @@ class Rehearsing:
         return await self._world.reader(site).read()
 
     def _announced(self) -> Announced | None:
-        """What was said of a site that was left: of one that stays away how much, of any other that it was."""
+        """What was said of a site that was left: how much, if it stays away; else only that it was."""
         parted = self._left
         if parted is None:
             return None

@@ -47,8 +47,9 @@ from sample_platform.platform import Platform
 
 AGAIN_SECONDS = 1.0
 """How long an operator takes to start a coordinator that ended with an error."""
-DELIVERY_SECONDS = 0.25
-"""Pause of a platform between two looks at its queue, as its service has it."""
+DELIVERY_SECONDS = 1.0
+"""Pause of a platform between two looks at its queue: longer than its service's, for it is most of what
+an idle site does."""
 DRIFT = 0.0005
 """Largest error of a clock's rate: half a second in a quarter of an hour."""
 

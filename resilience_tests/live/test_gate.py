@@ -12,10 +12,11 @@ import pytest
 import pytest_asyncio
 
 from drill.cli.gate import KEPT
+from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
-from drill.live.suite import bring_up, commit_here
+from drill.live.suite import bring_up
 from drill.pytest_plugin import chosen_drills
 from drill.report import DrillResult, history_name
 from drill.sample_plan import sample_plan

@@ -1,0 +1,16 @@
+"""Which code a drill was run with."""
+
+import subprocess
+from pathlib import Path
+
+
+def commit_here() -> str | None:
+    """The commit of the checkout that this runs from; None outside one."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() if asked.returncode == 0 else None

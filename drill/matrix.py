@@ -1,0 +1,127 @@
+"""The crash matrix: every crash point, every victim, every fault, where the pair makes sense.
+
+The points come from the protocol, the faults and victims from the simulator;
+so a new action, or a new fault, is in the matrix without anybody remembering it.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass, replace
+
+from cutover.model.stage import Stage
+from drill.drills import EARLY
+from drill.points import Point, victims_by_point
+from drill.sample_plan import sample_plan
+from drill.schedule import Load, Schedule, Strike
+from drill.simulator.faults import SIMULATED_FAULTS
+from drill.verdict import Verdict
+
+ANYWHERE = frozenset({"witness", "agent", "sites", "backend"})
+"""Victims on whom something is in flight at every point."""
+BEFORE_PARTED = Strike(fault="kill", victim="target", point="soak", seconds=7.0)
+"""What loses a site, so that a migration comes by what follows a parting."""
+LOAD = Load(clients=4, uploads=6, others=20, most=26, pace_seconds=0.3)
+BATCH = 40
+"""Cells that one process runs before it tells of them: some two seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One fault of one victim at one point, and what came of it."""
+
+    point: str
+    fault: str
+    victim: str
+    verdict: str = ""  #: `blunt` when nothing is in doubt but whether it hit anything
+    what: str = ""  #: the first witness against it
+
+    def schedule(self, seed: int) -> Schedule:
+        """What the drill of this cell is told."""
+        point = Point.parse(self.point)
+        seconds = SIMULATED_FAULTS[self.fault].seconds[0]
+        strike = Strike(fault=self.fault, victim=self.victim, point=self.point, seconds=seconds)
+        strikes = (BEFORE_PARTED, strike) if point.parted else (strike,)
+        return Schedule(seed=seed, ending=point.ending or "soak", strikes=strikes, load=LOAD)
+
+
+def cells() -> list[Cell]:
+    """The whole matrix, not yet run."""
+    return [
+        Cell(point=str(point), fault=fault.name, victim=victim)
+        for point, victims in victims_by_point(sample_plan()).items()
+        for fault in SIMULATED_FAULTS.values()
+        for victim in fault.victims
+        if victim in ANYWHERE or victim in victims
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """What comes of a roll back that is asked for at one point."""
+
+    point: str
+    verdict: str
+    serves: str  #: `source` or `target`
+    seconds: float  #: from the question to the source's serving again, or to the end
+    what: str = ""
+
+
+def ways_back() -> list[str]:
+    """Every point of a migration's way forward: there the operator changes his mind."""
+    forward = [
+        point
+        for point in victims_by_point(sample_plan())
+        if not point.back and point.ending is None and not point.parted
+    ]
+    return [str(point) for point in forward if point.stage != "preflight" and point.when != "during"]
+
+
+def run_cells(batch: Sequence[Cell], seed: int) -> list[Cell]:
+    """Run these cells; any process may, also again."""
+    from drill.simulator.results import played, settle_memory
+
+    settle_memory()
+    done = []
+    for cell in batch:
+        told = played(cell.schedule(seed))
+        verdict = "blunt" if told.blunt else told.verdict.value
+        done.append(replace(cell, verdict=verdict, what=_first_witness(told.findings, told.verdict)))
+    return done
+
+
+def run_return(point: str, seed: int) -> Return:
+    """Roll back from a point, and see who serves, with what."""
+    from drill.simulator.rehearsal import events_of
+    from drill.simulator.results import played
+
+    told = played(Schedule(seed=seed, ending=f"{EARLY}{point}", load=LOAD))
+    serving = told.evidence.serving
+    ended = [event.t for event in events_of(told.history) if event.f == Stage.ROLLED_BACK.value]
+    return Return(
+        point=point,
+        verdict=told.verdict.value,
+        serves="source" if serving is not None and serving.site == sample_plan().source else "target",
+        seconds=round(ended[-1] - told.asked_at, 3) if ended else round(told.seconds, 3),
+        what=_first_witness(told.findings, told.verdict),
+    )
+
+
+def _first_witness(findings: Sequence[object], verdict: Verdict) -> str:
+    from drill.verdict import Finding
+
+    if verdict is Verdict.HELD:
+        return ""
+    wrong = [one for one in findings if isinstance(one, Finding) and one.verdict is verdict]
+    return next((f"{one.checker}: {w.what}" for one in wrong for w in one.witnesses), "")
+
+
+def run_all(todo: Sequence[Cell], seed: int, executor: Executor) -> Iterator[list[Cell]]:
+    """Run the matrix on any executor, and yield each batch as it is finished."""
+    batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
+    futures = [executor.submit(run_cells, batch, seed) for batch in batches]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()

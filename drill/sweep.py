@@ -1,0 +1,199 @@
+"""Many simulated drills, a seed each: a map over ranges of seeds, resumable, on one machine or on many."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+
+from drill.verdict import Verdict
+
+SHARD_SEEDS = 250
+"""Seeds of one shard: some fifteen seconds, so that little is lost when a sweep is interrupted."""
+FAILURES_KEPT = 25
+"""Failing seeds that a shard names, first ones first."""
+STATE = "sweep.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A seed that did not hold."""
+
+    seed: int
+    verdict: str
+    checkers: tuple[str, ...]
+    what: str  #: the first witness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """What came of the seeds from `first` up to, and without, `end`. The same seeds give the same shard."""
+
+    first: int
+    end: int
+    held: int
+    blunt: int  #: nothing is wrong, and a fault hit nothing in flight
+    inconclusive: int
+    violated: int
+    operations: int
+    virtual_seconds: float
+    seconds: float  #: of real time
+    failures: tuple[Failure, ...] = ()
+
+
+def run_shard(first: int, end: int) -> Shard:
+    """Run these seeds. Depends on nothing else, so that any process anywhere may run it, also again."""
+    from drill.simulator.rehearsal import Rehearsal
+    from drill.simulator.results import played, seeded, settle_memory
+
+    settle_memory()
+
+    def one(seed: int) -> Rehearsal:
+        return played(seeded(seed))
+
+    counted: Counter[str] = Counter()
+    failures: list[Failure] = []
+    operations, virtual, began = 0, 0.0, perf_counter()
+    for seed in range(first, end):
+        told = one(seed)
+        counted["blunt" if told.blunt else told.verdict.value] += 1
+        operations += told.history.count(b'"type":"invoke"')
+        virtual += told.seconds
+        if not told.blunt and told.verdict is not Verdict.HELD and len(failures) < FAILURES_KEPT:
+            wrong = [found for found in told.findings if found.verdict is told.verdict]
+            first_witness = next((w.what for found in wrong for w in found.witnesses), "")
+            names = tuple(found.checker for found in wrong)
+            verdict = told.verdict.value
+            failures.append(Failure(seed=seed, verdict=verdict, checkers=names, what=first_witness))
+    return Shard(
+        first=first,
+        end=end,
+        held=counted["held"],
+        blunt=counted["blunt"],
+        inconclusive=counted["inconclusive"],
+        violated=counted["violated"],
+        operations=operations,
+        virtual_seconds=round(virtual, 3),
+        seconds=round(perf_counter() - began, 3),
+        failures=tuple(failures),
+    )
+
+
+@dataclass(slots=True)
+class Sweep:
+    """A range of seeds, and what is known of it. `folder` keeps finished shards, for a later go."""
+
+    first: int
+    end: int
+    folder: Path | None = None
+    commit: str | None = None
+    shards: list[Shard] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and (self.folder / STATE).exists():
+            self.shards = _read(self.folder / STATE, self.commit)
+
+    @property
+    def left(self) -> list[tuple[int, int]]:
+        """Ranges that no finished shard covers, each at most a shard long."""
+        done = {seed for shard in self.shards for seed in range(shard.first, shard.end)}
+        ranges: list[tuple[int, int]] = []
+        start: int | None = None
+        for seed in range(self.first, self.end + 1):
+            open_here = seed < self.end and seed not in done
+            if start is not None and (not open_here or seed - start == SHARD_SEEDS):
+                ranges.append((start, seed))
+                start = None
+            if open_here and start is None:
+                start = seed
+        return ranges
+
+    def take_in(self, shard: Shard) -> None:
+        """A shard is finished."""
+        self.shards.append(shard)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            told = {"schema": SCHEMA, "commit": self.commit, "shards": [asdict(one) for one in self.shards]}
+            new = self.folder / f"{STATE}.new"
+            new.write_text(json.dumps(told) + "\n", encoding="utf-8")
+            new.replace(self.folder / STATE)
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """Drills by what is to be said of them, within the range."""
+        names = ("held", "blunt", "inconclusive", "violated")
+        return {name: sum(getattr(shard, name) for shard in self._within) for name in names}
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Failing seeds, the violated ones first."""
+        found = [failure for shard in self._within for failure in shard.failures]
+        return sorted(found, key=lambda one: (one.verdict != Verdict.VIOLATED.value, one.seed))
+
+    @property
+    def verdict(self) -> Verdict:
+        """Violated if any drill was; a blunt one is a drill less, and no doubt."""
+        counted = self.counted
+        if counted["violated"]:
+            return Verdict.VIOLATED
+        return Verdict.INCONCLUSIVE if counted["inconclusive"] or not counted["held"] else Verdict.HELD
+
+    @property
+    def _within(self) -> list[Shard]:
+        return [shard for shard in self.shards if shard.first < self.end and shard.end > self.first]
+
+
+def _read(file: Path, commit: str | None) -> list[Shard]:
+    """The finished shards; of another commit they say nothing of this one's code."""
+    told = json.loads(file.read_text(encoding="utf-8"))
+    if told.get("schema") != SCHEMA:
+        raise ValueError(f"{file} is of another version: give the sweep a new --report folder")
+    if told.get("commit") != commit:
+        raise ValueError(
+            f"{file} holds drills of commit {told.get('commit')}, and this is {commit}: what they showed "
+            f"says nothing of this code. Nothing was run. Give the sweep a new --report folder."
+        )
+    return [
+        Shard(**{**one, "failures": tuple(_failure(f) for f in one["failures"])}) for one in told["shards"]
+    ]
+
+
+def _failure(told: dict[str, object]) -> Failure:
+    return Failure(**{**told, "checkers": tuple(told["checkers"])})  # type: ignore[arg-type]
+
+
+def finished(sweep: Sweep, executor: Executor) -> Iterator[Shard]:
+    """Run what is left on any executor, and yield each shard as it is finished."""
+    futures = [executor.submit(run_shard, first, end) for first, end in sweep.left]
+    try:
+        for future in as_completed(futures):
+            shard = future.result()
+            sweep.take_in(shard)
+            yield shard
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def processes(jobs: int) -> ProcessPoolExecutor:
+    """An executor of this machine; each process starts afresh, so that no state is carried over."""
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+
+
+Tell = Callable[[str], None]
+
+
+def told_of(sweep: Sweep, shards: Sequence[Shard]) -> str:
+    """One line of progress."""
+    counted, total = sweep.counted, sweep.end - sweep.first
+    done = sum(counted.values())
+    real = sum(shard.seconds for shard in shards) or 1.0
+    return (
+        f"{done}/{total} drills: {counted['held']} held, {counted['blunt']} blunt, "
+        f"{counted['inconclusive']} inconclusive, {counted['violated']} violated; "
+        f"{sum(shard.end - shard.first for shard in shards) / real:.1f} a second a core"
+    )

@@ -1,0 +1,143 @@
+"""Schedules strike where they say, repeat byte for byte, and those that once failed stay mended."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cutover.model.stage import Stage
+from drill.history import Event, Kind
+from drill.schedule import Load, Schedule, ScheduleBroken, Strike, read_schedule, schedule_from_json
+from drill.simulator.chance import random_schedule
+from drill.simulator.faults import SIMULATED_FAULTS
+from drill.simulator.rehearsal import Rehearsal, events_of
+from drill.simulator.results import played, smallest
+from drill.story import story
+from drill.verdict import Verdict
+
+ROOT = Path(__file__).parents[2]
+CORPUS = sorted((ROOT / "resilience_tests" / "schedules").glob("*.json"))
+FEW = Load(clients=3, uploads=3, others=12, most=15, pace_seconds=0.3)
+SEEDS = range(40)
+PRINT_DIGESTS = """
+from hashlib import sha256
+from drill.simulator.results import played, seeded
+for seed in range({first}, {end}):
+    print(sha256(played(seeded(seed)).history).hexdigest())
+"""
+
+
+def _struck(fault: str, victim: str, point: str, *, ending: str = "complete") -> Rehearsal:
+    strike = Strike(fault=fault, victim=victim, point=point, seconds=SIMULATED_FAULTS[fault].seconds[0])
+    return played(Schedule(seed=5, ending=ending, strikes=(strike,), load=FEW))
+
+
+def _events(told: Rehearsal, kind: Kind) -> list[Event]:
+    return [event for event in events_of(told.history) if event.type is kind]
+
+
+@pytest.mark.parametrize("file", CORPUS, ids=lambda file: file.stem)
+def test_what_a_schedule_once_found_stays_mended(file: Path) -> None:
+    schedule = read_schedule(file)
+    assert schedule.found, f"{file.name} must say what it found"
+    told = played(schedule)
+    assert told.verdict is Verdict.HELD or told.blunt, told.explained()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_goes_wrong_every_promise_is_kept(seed: int) -> None:
+    told = played(random_schedule(seed))
+    assert told.verdict is Verdict.HELD or told.blunt, told.explained()
+
+
+@pytest.mark.parametrize(
+    ("fault", "victim"),
+    [(fault.name, victim) for fault in SIMULATED_FAULTS.values() for victim in fault.victims],
+)
+def test_a_fault_strikes_at_its_point_and_is_undone(fault: str, victim: str) -> None:
+    told = _struck(fault, victim, "cut-over/move-sequences:during")
+    (struck,), (healed,) = _events(told, Kind.FAULT), _events(told, Kind.HEAL)
+    assert (struck.f, struck.key) == (healed.f, healed.key) == (fault, victim)
+    moves = [event for event in _events(told, Kind.MOVE) if event.n < struck.n]
+    assert moves[-1].f == "cut_over"
+    assert healed.t > struck.t
+
+
+def test_a_site_that_dies_takes_no_write_until_it_is_back() -> None:
+    told = _struck("kill", "source", "catch-up")
+    (struck,), (healed,) = _events(told, Kind.FAULT), _events(told, Kind.HEAL)
+    acknowledged = [event for event in _events(told, Kind.OK) if struck.t < event.t < healed.t]
+    assert not [event for event in acknowledged if event.site == "east"]
+    assert told.stage is Stage.COMPLETE
+
+
+def test_a_paused_coordinator_wakes_late_and_does_no_harm() -> None:
+    told = _struck("pause", "coordinator", "cut-over/grant-epoch:before")
+    assert told.terms >= 2
+    assert told.verdict is Verdict.HELD, told.explained()
+
+
+def test_a_seed_gives_the_same_bytes_again_also_elsewhere() -> None:
+    """Another process with another hash seed, in which other drills ran before."""
+    here = [played(random_schedule(seed)).history for seed in (3, 4, 5)]
+    again = [played(random_schedule(seed)).history for seed in (5, 4, 3)]
+    assert here == again[::-1]
+    digests = {_digests("1"), _digests("4242")}
+    assert len(digests) == 1
+
+
+def _digests(hash_seed: str) -> str:
+    code = PRINT_DIGESTS.format(first=3, end=9)
+    environment = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_a_schedule_survives_its_file(tmp_path: Path) -> None:
+    for seed in range(50):
+        schedule = random_schedule(seed)
+        file = tmp_path / "schedule.json"
+        file.write_text(schedule.text(), encoding="utf-8")
+        assert read_schedule(file) == schedule
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ([], "no object"),
+        ({"seed": 1}, "`schema`"),
+        ({"schema": 1}, "missing"),
+        ({"schema": 1, "seed": "1"}, "`seed` may not be '1'"),
+        ({"schema": 1, "seed": 1, "strike": []}, "nothing is called 'strike'"),
+        ({"schema": 1, "seed": 1, "strikes": {}}, "no list"),
+        ({"schema": 1, "seed": 1, "load": {"clients": 1.5}}, "load: `clients` may not be 1.5"),
+        (
+            {"schema": 1, "seed": 1, "strikes": [{"fault": "kill", "victim": "source", "point": "noon"}]},
+            "strike 1: its point 'noon'",
+        ),
+    ],
+)
+def test_a_broken_schedule_is_refused_by_name(told: object, says: str) -> None:
+    with pytest.raises(ScheduleBroken, match=says):
+        schedule_from_json(told)
+
+
+def test_a_failing_drill_is_made_smaller_and_told_as_a_story() -> None:
+    """A planted bug stands for a bug of the engine's."""
+    big = replace(random_schedule(1), ending="complete", strikes=(), plant="bytes-never-copied")
+    failed = played(big)
+    assert failed.verdict is Verdict.VIOLATED
+    small = smallest(failed)
+    assert small.rehearsal.verdict is Verdict.VIOLATED
+    assert small.schedule.ending == "soak"
+    assert small.schedule.load.clients == 1
+    assert small.schedule.load.uploads < big.load.uploads
+    lines = story(small.rehearsal)
+    assert any("to catch_up, because every planned table is copied" in line for line in lines)
+    assert any("is violated" in line for line in lines)
+    assert json.loads(small.schedule.text())["plant"] == "bytes-never-copied"
