@@ -115,7 +115,7 @@ class Homecoming:
         if self.theirs is None:
             rows = {place: one for place, one in self.differing.items() if one is not None}
         else:
-            rows = self.theirs.rows(self.parts.plan, elsewhere=self.ours.requests)
+            rows = self.theirs.rows(self.parts.plan, self.ours)
         return rows, [place for place in self.places if place not in rows]
 
     async def bring_objects(self) -> None:

@@ -1,6 +1,6 @@
 """What each of two parted sites did by itself since the fork, as their logs say."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -64,18 +64,38 @@ class Tail:
         """Every row that was touched."""
         return {place: None for one in self.transactions for place in places_of(one.changes)}
 
-    def rows(self, plan: Plan, *, elsewhere: Collection[str] = ()) -> Divergences:
+    @property
+    def made(self) -> frozenset[Place]:
+        """The rows that it inserted."""
+        inserts = (item for one in self.transactions for item in one.changes if isinstance(item, Insert))
+        return frozenset((item.table, item.key) for item in inserts)
+
+    def rows(self, plan: Plan, other: "Tail | None" = None) -> Divergences:
         """What was done to each row.
 
-        A request that the other site carried out too counts there; only what it
-        deleted is taken in, so that nothing older brings back what both deleted.
+        A request that the `other` site carried out too counts there; only what
+        it deleted is taken in, so that nothing older brings back what both
+        deleted. A transaction that made a row which the other made, too, is the
+        same thing done twice: it counts nothing.
         """
+        requests, made = (other.requests, other.made) if other else (frozenset(), frozenset())
         rows: Divergences = {}
         for one in self.transactions:
-            if one.request is not None and one.request in elsewhere:
+            if one.request is not None and one.request in requests:
                 one = replace(one, changes=tuple(item for item in one.changes if isinstance(item, Delete)))
+            elif any(isinstance(item, Insert) and (item.table, item.key) in made for item in one.changes):
+                one = replace(one, changes=tuple(_uncounted(plan, item) for item in one.changes))
             fold(plan, rows, one)
         return rows
+
+
+def _uncounted(plan: Plan, change: Change) -> Change:
+    """The change without what it counted."""
+    if not isinstance(change, Update) or change.old is None:
+        return change
+    old = change.old
+    counters = {name: old.get(name) for name in plan.table(change.table).counters}
+    return replace(change, row={**change.row, **counters})
 
 
 def places_of(changes: Iterable[Change]) -> Iterable[Place]:

@@ -65,7 +65,9 @@ def _seen_waiting(tally: Tally, done: dict[str, Operation]) -> None:
             continue
         for post in _posts(operation, "waiting"):
             known = done.get(post)
-            if known is not None and known.ends < operation.begins and not tally.optional(known):
+            if known is None or known.begins in tally.apart:
+                continue  # until it was home again, nobody else could show it
+            if known.ends < operation.begins and not tally.optional(known):
                 what = f"post {post} was seen distributed, and a later answer shows it waiting"
                 tally.wrong("returned_queue", operation, what, key=post)
 

@@ -32,6 +32,7 @@ class Tally:
     conflicts_expected: bool = False
     announced: Announced | None = None  #: of a site that stayed away
     strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
+    apart: frozenset[int] = frozenset()  #: the same of a site that was left, also when it came back
     unread: frozenset[int] = frozenset()  #: lines of the invokes acknowledged after the stores were read
     violations: list[Witness] = field(default_factory=list)
     doubts: list[Witness] = field(default_factory=list)
@@ -118,5 +119,6 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
         evidence.conflicts_expected,
         evidence.stranded,
         strandable(history, evidence.stranded),
+        strandable(history, evidence.announced),
         acknowledged_after(history, evidence.read_at),
     )
