@@ -105,7 +105,7 @@ def meaning(error: psycopg.Error, site: str, *, effect: bool) -> Exception:
         if effect:
             return Inconclusive(f"site {site!r}: no answer to an action, which may have happened: {why}")
         return SiteUnreachable(site, why)
-    if error.sqlstate[:2] in _MAY_PASS or error.sqlstate == _LOCKED:
+    if error.sqlstate[:2] in _MAY_PASS or error.sqlstate in (_LOCKED, _SILENT):
         return SiteUnreachable(site, why)
     return Refused(f"site {site!r} refused: {why} (SQLSTATE {error.sqlstate})")
 
@@ -114,9 +114,9 @@ _CUT_SHORT = frozenset({"57014", "57P01", "57P02", "57P05", "08000", "08003", "0
 """Ended from outside in the middle: a cancelled commit may still be in."""
 
 _MAY_PASS = frozenset({"53", "57", "40"})
-_LOCKED = "55P03"
-"""Out of room, starting up, a deadlock, a lock that others hold: nothing happened, and it may work next
-time."""
+_LOCKED, _SILENT = "55P03", "25P03"
+"""Out of room, starting up, a deadlock, a lock that others hold, a transaction that was silent for too
+long: nothing happened, and it may work next time."""
 
 
 @contextmanager

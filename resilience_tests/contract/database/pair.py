@@ -184,8 +184,10 @@ def _work(work: Work, changes: Sequence[Change]) -> None:
             case Insert(table, key, row):
                 work.insert(table, key, row)
             case Update(table, key, row):
+                work.get(table, key)  # what is not looked at is not waited for
                 work.update(table, key, row)
             case Delete(table, key):
+                work.get(table, key)
                 work.delete(table, key)
 
 

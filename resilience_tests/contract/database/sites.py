@@ -1,11 +1,15 @@
 """A small schema, its plan, and a site that is prepared for it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from cutover.adapters.postgres.site import PostgresSite
 from cutover.model.action import Guard
+from cutover.model.change import Row
+from cutover.model.merge import Settled
 from cutover.model.plan import MergeRule, Plan, Table
+from cutover.model.position import Position
+from cutover.ports.database import Aside, Merged, Place, SiteDatabase
 from resilience_tests.contract.database.server import Database
 
 PLAN = Plan(
@@ -47,3 +51,14 @@ async def prepared(database: Database, name: str = "east") -> AsyncIterator[Post
 async def opened(site: PostgresSite, *, epoch: int = 1, guard: Guard = G1, seconds: float = 60) -> None:
     """Open it with a lease from now on."""
     await site.open(epoch=epoch, started=await site.instant(), seconds=seconds, guard=guard)
+
+
+async def merge(
+    site: SiteDatabase, settled: Sequence[Settled], *, upto: Position, guard: Guard
+) -> Sequence[Aside]:
+    """Merge what was settled already, whatever stands there once it is locked."""
+
+    async def decide(_: Mapping[Place, Row]) -> Merged:
+        return Merged(settled=settled, upto=upto)
+
+    return await site.merge([(one.table, one.key) for one in settled], decide, guard=guard)

@@ -24,6 +24,7 @@ from resilience_tests.contract.database.pair import (
     pair_of,
     post,
 )
+from resilience_tests.contract.database.sites import merge
 
 OLDER = Guard(1, 6)
 
@@ -92,7 +93,7 @@ EFFECTS: dict[str, Callable[[SiteDatabase, Guard], Awaitable[object]]] = {
     "release_brake": lambda site, guard: site.release_brake(reason="any", guard=guard),
     "raise_sequences": lambda site, guard: site.raise_sequences({SEQUENCE: 9}, guard=guard),
     "watch_touched": lambda site, guard: site.watch_touched(guard=guard),
-    "merge": lambda site, guard: site.merge((), upto=Position("x", 1, 1), guard=guard),
+    "merge": lambda site, guard: merge(site, (), upto=Position("x", 1, 1), guard=guard),
     "forget_merged": lambda site, guard: site.forget_merged(guard=guard),
 }
 

@@ -1,14 +1,16 @@
 """What every adapter does alike when it takes in what its peer wrote apart."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
 
-from cutover.errors import Refused
+from cutover.errors import Refused, SiteUnreachable
 from cutover.model.change import Delete, Insert, Key, Row, Update
 from cutover.model.merge import Kept, Settled
 from cutover.model.position import Position
+from cutover.ports.database import Merged, Place
 from resilience_tests.contract.database.pair import (
     GUARD,
     LIKES,
@@ -20,6 +22,7 @@ from resilience_tests.contract.database.pair import (
     pair_of,
     post,
 )
+from resilience_tests.contract.database.sites import merge
 
 UPTO = Position("west", 1, 77)
 ONE, TWO = post("1", "one").row, post("2", "two").row
@@ -59,19 +62,19 @@ async def unchanged(pair: Pair) -> bool:
 async def test_a_merge_writes_all_that_was_settled_as_this_sites_own_change(pair: Pair) -> None:
     await pair.catch_up()
     new = post("3", "three", 5).row
-    merge = [
+    wanted = [
         settled("1", ONE, edit("1", "uno").row, KEPT),
         settled("2", TWO, None),
         LIKED,
         settled("3", None, new),
         settled("9", None, None),
     ]
-    assert not await pair.east.site.merge(merge, upto=UPTO, guard=GUARD)
+    assert not await merge(pair.east.site, wanted, upto=UPTO, guard=GUARD)
     assert await pair.east.contents(POSTS) == {("1",): edit("1", "uno").row, ("3",): new}
     seen = await pair.east.site.look()
     assert (seen.applied, seen.kept) == (UPTO, 1)
     assert await pair.east.applier.start() == UPTO
-    places = [(one.table, one.key) for one in merge]
+    places = [(one.table, one.key) for one in wanted]
     assert sorted(await pair.east.rows.merged()) == sorted(places)
     merged, mark = await pair.east.until_mark("merged")
     assert {type(change) for change in merged.changes} == {Insert, Update, Delete}
@@ -86,11 +89,11 @@ async def test_a_merge_writes_all_that_was_settled_as_this_sites_own_change(pair
 async def test_a_closed_site_or_one_without_a_lease_merges_nothing(pair: Pair) -> None:
     await pair.east.open(seconds=-1)
     with pytest.raises(Refused):
-        await pair.east.site.merge([settled("3", None, post("3", "x").row)], upto=UPTO, guard=GUARD)
+        await merge(pair.east.site, [settled("3", None, post("3", "x").row)], upto=UPTO, guard=GUARD)
     await pair.east.open()
     await pair.east.site.close(guard=GUARD)
     with pytest.raises(Refused):
-        await pair.east.site.merge([settled("1", ONE, ONE, KEPT)], upto=UPTO, guard=GUARD)
+        await merge(pair.east.site, [settled("1", ONE, ONE, KEPT)], upto=UPTO, guard=GUARD)
     assert await unchanged(pair)
 
 
@@ -98,7 +101,7 @@ NEW = post("3", "three").row
 
 
 @pytest.mark.parametrize(
-    ("merge", "refused"),
+    ("wanted", "refused"),
     [
         ([settled("1", post("1", "before").row, NEW), settled("3", None, NEW, KEPT)], [("1",)]),
         ([settled("1", None, NEW)], [("1",)]),
@@ -119,29 +122,65 @@ NEW = post("3", "three").row
     ],
 )
 async def test_what_stands_in_the_way_is_named_and_nothing_is_changed(
-    pair: Pair, merge: list[Settled], refused: list[Key]
+    pair: Pair, wanted: list[Settled], refused: list[Key]
 ) -> None:
-    found = await pair.east.site.merge(merge, upto=UPTO, guard=GUARD)
+    found = await merge(pair.east.site, wanted, upto=UPTO, guard=GUARD)
     assert [row.key for row in found] == refused
     assert all(row.reason for row in found)
     assert await unchanged(pair)
 
 
-async def test_a_repeated_merge_does_nothing_twice(pair: Pair) -> None:
-    merge = [settled("1", ONE, edit("1", "uno").row, KEPT), settled("3", None, NEW)]
-    assert not await pair.east.site.merge(merge, upto=UPTO, guard=GUARD)
-    await pair.east.site.merge(merge, upto=UPTO, guard=GUARD)
-    assert (await pair.east.site.look()).kept == 1
-    assert not await pair.east.site.merge((), upto=UPTO, guard=GUARD)
+async def test_a_merge_survives_a_power_cut_whole(pair: Pair) -> None:
+    wanted = [settled("1", ONE, edit("1", "uno").row, KEPT), settled("3", None, NEW)]
+    assert not await merge(pair.east.site, wanted, upto=UPTO, guard=GUARD)
     await pair.east.crash()
-    assert (await pair.east.site.look()).applied == UPTO
+    seen = await pair.east.site.look()
+    assert (seen.applied, seen.kept) == (UPTO, 1)
     assert len(await pair.east.rows.merged()) == 2
+    await pair.east.open()
+    assert not await merge(pair.east.site, (), upto=UPTO, guard=GUARD)
+    assert len(await pair.east.rows.merged()) == 2
+
+
+async def test_nobody_writes_to_the_rows_that_are_being_decided_on(pair: Pair) -> None:
+    writers: list[asyncio.Task[None]] = []
+
+    async def decide(there: Mapping[Place, Row]) -> Merged:
+        assert there == {(POSTS, ("1",)): ONE}
+        writers.append(asyncio.create_task(pair.east.write(edit("1", "by a user"))))
+        await pair.east.write(edit("2", "of another row"))
+        assert not writers[0].done()
+        return Merged(settled=[settled("1", ONE, edit("1", "merged").row)], upto=UPTO)
+
+    assert not await pair.east.site.merge([(POSTS, ("1",)), (POSTS, ("8",))], decide, guard=GUARD)
+    await writers[0]
+    rows = await pair.east.contents(POSTS)
+    assert [row["title"] for _, row in sorted(rows.items())] == ["by a user", "of another row"]
+    items = await pair.east.until_mark("all")
+    titles = [
+        change.row["title"]
+        for item in items
+        for change in item.changes
+        if isinstance(change, Update) and change.key == ("1",)
+    ]
+    assert titles == ["merged", "by a user"]
+
+
+async def test_a_merge_that_cannot_be_decided_changes_nothing_and_lets_go(pair: Pair) -> None:
+    async def decide(_: Mapping[Place, Row]) -> Merged:
+        raise SiteUnreachable("west", "it is gone again")
+
+    with pytest.raises(SiteUnreachable, match="gone again"):
+        await pair.east.site.merge([(POSTS, ("1",))], decide, guard=GUARD)
+    assert await unchanged(pair)
+    await pair.east.write(edit("1", "uno"))
+    await pair.east.site.close(guard=GUARD)
 
 
 async def test_a_kept_version_waits_until_somebody_decides(pair: Pair) -> None:
     gone = replace(KEPT, key=("2",), row=None)
-    merge = [settled("1", ONE, ONE, KEPT, gone), LIKED]
-    assert not await pair.east.site.merge(merge, upto=UPTO, guard=GUARD)
+    wanted = [settled("1", ONE, ONE, KEPT, gone), LIKED]
+    assert not await merge(pair.east.site, wanted, upto=UPTO, guard=GUARD)
     await pair.east.crash()
     first, second = await pair.east.site.quarantine()
     assert (first.kept, second.kept) == (KEPT, gone)
@@ -157,7 +196,7 @@ async def test_a_kept_version_waits_until_somebody_decides(pair: Pair) -> None:
 
 
 async def test_a_version_that_is_taken_is_written_over_what_stands_there(pair: Pair) -> None:
-    assert not await pair.east.site.merge([settled("1", ONE, ONE, KEPT)], upto=UPTO, guard=GUARD)
+    assert not await merge(pair.east.site, [settled("1", ONE, ONE, KEPT)], upto=UPTO, guard=GUARD)
     await pair.east.write(edit("1", "changed since"))
     (one,) = await pair.east.site.quarantine()
     await pair.east.site.close(guard=GUARD)

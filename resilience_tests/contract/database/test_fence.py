@@ -14,7 +14,7 @@ from cutover.model.action import Guard
 from cutover.model.observation import Fence, FenceState
 from cutover.model.position import Position
 from resilience_tests.contract.database.server import Database, Server
-from resilience_tests.contract.database.sites import G1, G2, PREPARED, opened, prepared
+from resilience_tests.contract.database.sites import G1, G2, PREPARED, merge, opened, prepared
 
 FENCED = errors.ReadOnlySqlTransaction
 WRITES = (
@@ -155,7 +155,7 @@ EFFECTS: dict[str, Callable[[PostgresSite, Guard], Awaitable[object]]] = {
     "raise_sequences": lambda site, guard: site.raise_sequences({"public.video_id_seq": 9}, guard=guard),
     "throttle": lambda site, guard: site.throttle(pace=9, guard=guard),
     "forget_merged": lambda site, guard: site.forget_merged(guard=guard),
-    "merge": lambda site, guard: site.merge((), upto=Position("1", 1, 1), guard=guard),
+    "merge": lambda site, guard: merge(site, (), upto=Position("1", 1, 1), guard=guard),
     "watch_touched": lambda site, guard: site.watch_touched(guard=guard),
 }
 

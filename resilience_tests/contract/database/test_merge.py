@@ -1,7 +1,7 @@
 """What a site wrote while its peer served comes home in one transaction of the peer, or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -13,9 +13,10 @@ from cutover.model.action import Guard
 from cutover.model.change import Delete, Insert, Key, Row, Update
 from cutover.model.merge import Kept, Reference, Settled
 from cutover.model.position import Position
+from cutover.ports.database import Merged, Place
 from resilience_tests.contract.database.link import GUARD, Link, following, plan_of, table
 from resilience_tests.contract.database.server import Database
-from resilience_tests.contract.database.sites import site_of
+from resilience_tests.contract.database.sites import merge, site_of
 
 SCHEMA = (
     "create table authors (id bigint primary key, name text unique, at timestamptz, data bytea)",
@@ -84,7 +85,7 @@ async def test_a_merge_is_one_transaction_of_this_site_in_its_log(link: Link, pe
         author(2, BOB, BOB),
     ]
     async with site_of(peer, plan=PLAN) as east:
-        assert not await east.merge(settled, upto=UPTO, guard=GUARD)
+        assert not await merge(east, settled, upto=UPTO, guard=GUARD)
         assert (await east.look()).applied == UPTO
     (merged, _) = await link.until_mark("merged")
     assert not merged.foreign
@@ -105,9 +106,9 @@ async def test_a_merge_is_one_transaction_of_this_site_in_its_log(link: Link, pe
 async def test_what_was_merged_is_remembered_until_the_peer_follows_again(link: Link, peer: Database) -> None:
     async with site_of(peer, plan=PLAN) as east:
         assert await link.rows.merged() == []
-        assert await east.merge([author(1, ANN, ANN), post(1, None, None)], upto=UPTO, guard=GUARD)
+        assert await merge(east, [author(1, ANN, ANN), post(1, None, None)], upto=UPTO, guard=GUARD)
         assert await link.rows.merged() == []
-        await east.merge([author(1, ANN, ANN), post(7, None, None)], upto=UPTO, guard=GUARD)
+        await merge(east, [author(1, ANN, ANN), post(7, None, None)], upto=UPTO, guard=GUARD)
         assert await link.rows.merged() == [("public.authors", ("1",)), ("public.posts", ("7",))]
         await east.forget_merged(guard=GUARD)
         assert await link.rows.merged() == []
@@ -125,7 +126,7 @@ async def test_a_row_that_was_changed_meanwhile_stops_the_whole_merge(link: Link
     settled = [author(3, None, CYD, LOST), author(1, ANN, {**ANN, "name": "anne"}), author(2, None, BOB)]
     await peer.run("update authors set name = 'ANN' where id = 1")
     async with site_of(peer, plan=PLAN) as east:
-        refused = await east.merge(settled, upto=UPTO, guard=GUARD)
+        refused = await merge(east, settled, upto=UPTO, guard=GUARD)
         assert [(row.table, row.key) for row in refused] == [
             ("public.authors", ("1",)),
             ("public.authors", ("2",)),
@@ -173,7 +174,7 @@ async def test_a_row_that_a_constraint_refuses_comes_back_with_the_reason(
     link: Link, peer: Database, settled: list[Settled], refused: dict[str, str]
 ) -> None:
     async with site_of(peer, plan=PLAN) as east:
-        found = await east.merge(settled, upto=UPTO, guard=GUARD)
+        found = await merge(east, settled, upto=UPTO, guard=GUARD)
     assert sorted(row.key for row in found) == sorted((key,) for key in refused)
     assert all(refused[row.key[0]] in row.reason for row in found)
     await nothing_was_changed(link, peer)
@@ -190,7 +191,7 @@ async def test_what_one_row_frees_another_may_take_and_families_come_and_go_toge
         post(5, None, post_row(5, None, "nobody's")),
     ]
     async with site_of(peer, plan=PLAN) as east:
-        assert not await east.merge(settled, upto=UPTO, guard=GUARD)
+        assert not await merge(east, settled, upto=UPTO, guard=GUARD)
     assert await peer.rows("select id, author from posts order by 1") == [(1, 1), (4, 3), (5, None)]
 
 
@@ -201,7 +202,7 @@ async def test_a_closed_site_merges_nothing_even_when_there_is_nothing_to_write(
         await east.close(guard=GUARD)
         for settled in ([author(3, None, CYD)], [author(1, ANN, ANN, LOST)], []):
             with pytest.raises(Refused, match="takes no writes"):
-                await east.merge(settled, upto=UPTO, guard=GUARD)
+                await merge(east, settled, upto=UPTO, guard=GUARD)
         await nothing_was_changed(link, peer)
 
 
@@ -209,7 +210,7 @@ async def test_a_site_whose_lease_is_over_merges_nothing(link: Link, peer: Datab
     async with site_of(peer, plan=PLAN) as east:
         await east.renew_lease(epoch=1, started=await east.instant(), seconds=-1)
         with pytest.raises(Refused, match="takes no writes"):
-            await east.merge([author(3, None, CYD)], upto=UPTO, guard=GUARD)
+            await merge(east, [author(3, None, CYD)], upto=UPTO, guard=GUARD)
         await nothing_was_changed(link, peer)
 
 
@@ -217,27 +218,50 @@ async def test_a_merge_of_an_older_coordinator_is_refused(link: Link, peer: Data
     async with site_of(peer, plan=PLAN) as east:
         await east.forget_merged(guard=LATER)
         with pytest.raises(StaleTerm):
-            await east.merge([author(3, None, CYD)], upto=UPTO, guard=GUARD)
+            await merge(east, [author(3, None, CYD)], upto=UPTO, guard=GUARD)
         with pytest.raises(StaleTerm):
             await east.forget_merged(guard=GUARD)
         await nothing_was_changed(link, peer)
 
 
-async def test_a_merge_whose_answer_was_lost_may_be_sent_again(link: Link, peer: Database) -> None:
-    settled = [author(3, None, CYD), author(1, ANN, {**ANN, "name": "anne"}, LOST), author(2, BOB, BOB)]
+async def test_a_row_that_comes_or_changes_while_others_are_decided_on_stops_the_merge(
+    link: Link, peer: Database
+) -> None:
+    async def decide(there: Mapping[Place, Row]) -> Merged:
+        assert there == {("public.authors", ("1",)): ANN}
+        await peer.run(
+            "insert into authors values (3, 'first')", "update authors set name = 'Bob' where id = 2"
+        )
+        return Merged(settled=[author(3, None, CYD, LOST), author(2, BOB, None)], upto=UPTO)
+
+    places = [("public.authors", ("1",)), ("public.authors", ("3",))]
     async with site_of(peer, plan=PLAN) as east:
-        assert not await east.merge(settled, upto=UPTO, guard=GUARD)
-        await peer.run("update authors set name = 'Anne' where id = 1")
-        assert not await east.merge(settled, upto=UPTO, guard=GUARD)
-        assert await peer.rows("select name from authors order by id") == [("Anne",), ("bob",), ("cyd",)]
-        assert (await east.look()).kept == 1
-        further = replace(UPTO, offset=UPTO.offset + 8)
-        assert await east.merge(settled, upto=further, guard=GUARD)
+        refused = await east.merge(places, decide, guard=GUARD)
+        assert [row.key for row in refused] == [("3",), ("2",)]
+        assert (await east.look()).kept == 0
+    assert await peer.rows("select name from authors order by id") == [("ann",), ("Bob",), ("first",)]
+
+
+async def test_rows_do_not_stay_locked_when_whoever_merges_falls_silent(
+    link: Link, peer: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        merging, "_SESSION", (*merging._SESSION, "set idle_in_transaction_session_timeout = 100")
+    )
+
+    async def silent(_: Mapping[Place, Row]) -> Merged:
+        await peer.run("update authors set name = 'ANN' where id = 1")
+        return Merged(settled=[author(3, None, CYD)], upto=UPTO)
+
+    async with site_of(peer, plan=PLAN) as east:
+        with pytest.raises(SiteUnreachable):
+            await east.merge([("public.authors", ("1",))], silent, guard=GUARD)
+        await nothing_was_changed(link, peer)
 
 
 async def test_how_far_the_peers_log_is_in_outlives_a_crash(link: Link, peer: Database) -> None:
     async with site_of(peer, plan=PLAN) as east:
-        await east.merge([author(3, None, CYD)], upto=UPTO, guard=GUARD)
+        await merge(east, [author(3, None, CYD)], upto=UPTO, guard=GUARD)
         peer.server.restart()
         assert (await east.look()).applied == UPTO
         await east.follow(backfill=False, guard=GUARD, rejoin=True)
@@ -250,11 +274,11 @@ async def test_a_merge_waits_for_the_user_who_holds_a_row_and_sees_what_he_did(
     async with site_of(peer, plan=PLAN) as east, peer.session() as user:
         async with user.transaction():
             await user.execute("update authors set name = 'ANN' where id = 1")
-            merge = asyncio.create_task(
-                east.merge([author(1, ANN, {**ANN, "name": "anne"})], upto=UPTO, guard=GUARD)
+            merging_now = asyncio.create_task(
+                merge(east, [author(1, ANN, {**ANN, "name": "anne"})], upto=UPTO, guard=GUARD)
             )
             await peer.until("select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'")
-        assert [row.key for row in await merge] == [("1",)]
+        assert [row.key for row in await merging_now] == [("1",)]
         assert await peer.rows("select name from authors where id = 1") == [("ANN",)]
 
 
@@ -265,9 +289,9 @@ async def test_a_child_that_a_user_adds_while_its_parent_is_merged_away_is_seen(
     async with site_of(peer, plan=PLAN) as east, peer.session() as user:
         async with user.transaction():
             await user.execute("insert into posts (author, title) values (2, 'new')")
-            merge = asyncio.create_task(east.merge([author(2, BOB, None)], upto=UPTO, guard=GUARD))
+            merging_now = asyncio.create_task(merge(east, [author(2, BOB, None)], upto=UPTO, guard=GUARD))
             await peer.until("select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'")
-        (refused,) = await merge
+        (refused,) = await merging_now
         assert "refer to it" in refused.reason
         assert await peer.rows("select count(*) from authors") == [(2,)]
 
@@ -279,19 +303,19 @@ async def test_a_row_that_is_held_for_too_long_makes_the_merge_try_later(
     async with site_of(peer, plan=PLAN) as east, peer.session() as user, user.transaction():
         await user.execute("update authors set name = 'ANN' where id = 1")
         with pytest.raises(SiteUnreachable):
-            await east.merge([author(1, ANN, None)], upto=UPTO, guard=GUARD)
+            await merge(east, [author(1, ANN, None)], upto=UPTO, guard=GUARD)
 
 
 async def test_a_close_waits_for_the_merge_that_is_under_way(link: Link, peer: Database) -> None:
     async with site_of(peer, plan=PLAN) as east, peer.session() as user:
         async with user.transaction():
             await user.execute("update authors set name = name where id = 2")
-            merge = asyncio.create_task(
-                east.merge([author(2, BOB, {**BOB, "name": "Bob"})], upto=UPTO, guard=GUARD)
+            merging_now = asyncio.create_task(
+                merge(east, [author(2, BOB, {**BOB, "name": "Bob"})], upto=UPTO, guard=GUARD)
             )
             await peer.until("select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'")
             close = asyncio.create_task(east.close(guard=GUARD))
-        assert not await merge
+        assert not await merging_now
         end = await close
         assert (await east.look()).end.reaches(end)
         changes = [change for item in await link.until_mark("closed") for change in item.changes]
@@ -304,7 +328,7 @@ async def test_a_close_waits_for_the_merge_that_is_under_way(link: Link, peer: D
 async def kept_by(link: Link, peer: Database, *versions: Kept) -> None:
     """Merge nothing but what is to be kept."""
     async with site_of(peer, plan=PLAN) as east:
-        assert not await east.merge([author(1, ANN, ANN, *versions)], upto=UPTO, guard=GUARD)
+        assert not await merge(east, [author(1, ANN, ANN, *versions)], upto=UPTO, guard=GUARD)
 
 
 async def test_a_kept_version_is_listed_whole_until_somebody_decided(link: Link, peer: Database) -> None:
