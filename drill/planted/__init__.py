@@ -13,11 +13,15 @@ from drill.planted.delete_on_absence import DELETE_ON_ABSENCE
 from drill.planted.earnings import EARNINGS_DOUBLED, EARNINGS_OVERWRITTEN
 from drill.planted.eligible_by_count import ELIGIBLE_BY_COUNT
 from drill.planted.end_before_close import END_BEFORE_CLOSE
-from drill.planted.feeds import FEED_REPEATS
+from drill.planted.feeds import FEED_GENERIC, FEED_REPEATS
 from drill.planted.last_writer_by_clock import LAST_WRITER_BY_CLOCK
+from drill.planted.leases import HEIR_IN_A_HURRY, LEASE_BY_THE_HOUR, LEASE_WITHOUT_END
 from drill.planted.made_up import OLD_PAGE_AS_KNOWN, ZERO_ON_TIME_OUT
+from drill.planted.merges import COUNTERS_OVERWRITTEN, LOSER_DROPPED, STRANGERS_DELETED, TAIL_DISCARDED
+from drill.planted.never_recovers import NEVER_RECOVERS
 from drill.planted.never_registered import NEVER_REGISTERED
 from drill.planted.open_before_close import OPEN_BEFORE_CLOSE
+from drill.planted.opened_too_late import OPENED_TOO_LATE
 from drill.planted.partial import COMMENTS_MISSING, DELETES_DROPPED, NEVER_QUEUED, SESSIONS_LOCAL
 from drill.planted.plant import Plant
 from drill.planted.position_after_copy import POSITION_AFTER_COPY
@@ -27,6 +31,7 @@ from drill.planted.register_by_habit import CANCELLED_TOO_LATE, REGISTER_OVERWRI
 from drill.planted.row_before_bytes import ROW_BEFORE_BYTES
 from drill.planted.sent_again_as_new import SENT_AGAIN_AS_NEW
 from drill.planted.sequences_left import SEQUENCES_LEFT
+from drill.planted.survivors import CEILINGS_IGNORED, ELIGIBLE_AT_ONCE
 from drill.planted.taken_for_done import TAKEN_FOR_DONE
 from drill.planted.two_marks import TWO_MARKS
 from drill.planted.unlinked_in_name import UNLINKED_IN_NAME
@@ -41,6 +46,9 @@ PLANTS: Mapping[str, Plant] = {
         OPEN_BEFORE_CLOSE,
         WRITER_NOT_FROZEN,
         ANSWER_WITHOUT_CHECK,
+        HEIR_IN_A_HURRY,
+        LEASE_WITHOUT_END,
+        LEASE_BY_THE_HOUR,
         ROW_BEFORE_BYTES,
         BYTES_NEVER_COPIED,
         TAKEN_FOR_DONE,
@@ -51,6 +59,7 @@ PLANTS: Mapping[str, Plant] = {
         WITHOUT_BRAKE,
         DELETES_DROPPED,
         LAST_WRITER_BY_CLOCK,
+        LOSER_DROPPED,
         END_BEFORE_CLOSE,
         TWO_MARKS,
         CHUNK_OVER_STREAM,
@@ -63,17 +72,25 @@ PLANTS: Mapping[str, Plant] = {
         SESSIONS_LOCAL,
         EARNINGS_DOUBLED,
         EARNINGS_OVERWRITTEN,
+        OPENED_TOO_LATE,
         REGISTER_OVERWRITTEN,
         CANCELLED_TOO_LATE,
+        TAIL_DISCARDED,
+        COUNTERS_OVERWRITTEN,
+        STRANGERS_DELETED,
         UNLINKED_IN_NAME,
         APPLIES_WHILE_SERVING,
         ZERO_ON_TIME_OUT,
         OLD_PAGE_AS_KNOWN,
         FEED_REPEATS,
+        FEED_GENERIC,
+        NEVER_RECOVERS,
         SEQUENCES_LEFT,
         SENT_AGAIN_AS_NEW,
+        CEILINGS_IGNORED,
         WITNESS_BELIEVED,
         ELIGIBLE_BY_COUNT,
+        ELIGIBLE_AT_ONCE,
         BYTES_GO_WITH_THE_ROW,
         REAPED_AHEAD,
     )

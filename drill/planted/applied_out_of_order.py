@@ -33,7 +33,7 @@ def _in_parts(parts: Parts) -> Parts:
 APPLIED_OUT_OF_ORDER = Plant(
     name="applied-out-of-order",
     rule="S5",
-    checker="converged",
+    checker="acknowledged",
     about="transactions of a batch are applied in another order than they were committed in",
     processes=frozenset({"worker", "coordinator"}),
     under=WORKER_STANDS_STILL,

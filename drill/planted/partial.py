@@ -53,7 +53,7 @@ def _is_lost_comment(change: Change) -> bool:
 COMMENTS_MISSING = Plant(
     name="comments-missing",
     rule="S5",
-    checker="acknowledged",
+    checker="converged",
     about="one comment in five is left out of the stream",
     symptom="comments missing",
     processes=CARRIERS,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cutover.engine.parts import Parts
+from drill.schedule import Strike
 from sample_platform.platform import Platform
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ class Circumstances:
     told: str = ""  #: what goes wrong meanwhile, as the table of plants says it; empty: nothing
     ending: str = "soak"  #: `soak`, `complete` or `roll-back`
     copying: bool = False  #: many clients while tables are copied and few later: nothing mends a bad copy
-    delay_seconds: float | None = None  #: longest way to a server; None: as between two near sites
-    disturb: Disturb | None = None
+    operations: int | None = None  #: how many there are that are no uploads, at least; None: the usual
+    strikes: tuple[Strike, ...] = ()  #: faults; with them users go on more slowly, and for longer
+    disturb: Disturb | None = None  #: what no fault does; not together with strikes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,28 +3,25 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from cutover.engine.journalling import ask, state_of
 from cutover.model.change import Change, Delete, Key, Truncate
-from cutover.model.journal import Intent
 from cutover.model.stage import Stage
 from drill.planted.plant import Circumstances
+from drill.schedule import Strike
 
 if TYPE_CHECKING:
+    from cutover.adapters.memory.server import MemoryServer
     from drill.simulator.world import World
 
 POSTS = "public.posts"
+ELIGIBLE = "verify/mark-eligible:after"
+"""The first moment at which the target may be promoted."""
 HANGING = ("public.comments", "public.post_likes", "public.queue")
-LOOK_SECONDS = 0.02
 
 
 async def until(world: "World", *stages: Stage) -> None:
     """Wait until the journal stands at one of these stages, with nothing left to do."""
-    while True:
-        news = world.news
-        state = await state_of(world.parts("operator"))
-        if state is not None and state.stage in stages and not state.pending:
-            return
-        await news.wait()
+    while world.state.stage not in stages or world.state.pending:
+        await world.news.wait()
 
 
 async def _worker_dies_often(world: "World") -> None:
@@ -82,15 +79,18 @@ def _commit_at_source(world: "World", changes: list[Change]) -> None:
 async def _rotten_at_the_target(world: "World") -> None:
     """An object at the target turns bad once it is copied; mended after a while, if it was noticed."""
     await until(world, Stage.CATCH_UP, Stage.VERIFY)
-    objects = world.stores[world.plan.target].objects
-    place = next(iter(objects))
+    target, objects = world.servers[world.plan.target], world.stores[world.plan.target].objects
+    place = next(place for place in objects if place[1] in _owned(target))
     whole = objects[place]
     objects[place] = type(whole)(whole.info, b"\0" + whole.data[1:], whole.sha256)
     await asyncio.sleep(2.0)
-    state = await state_of(world.parts("operator"))
-    if state is not None and state.clean is False:
+    if world.state.stage is Stage.VERIFY or place[1] not in _owned(target):
         objects[place] = whole
-        await ask(world.parts("operator"), Intent.VERIFY)
+
+
+def _owned(server: "MemoryServer") -> set[object]:
+    """Keys of the objects that a row names."""
+    return {row["object_key"] for row in server.rows(POSTS).values()}
 
 
 async def _register_restored(world: "World") -> None:
@@ -111,6 +111,46 @@ async def _clock_behind(world: "World") -> None:
     server = world.servers[world.plan.target]
     right = server.clock
     server.clock = lambda: right() - 5.0
+
+
+async def _clock_ahead(world: "World") -> None:
+    """The target's clock is five seconds ahead, always; and nobody renews the source's lease any more."""
+    world.clocks[world.plan.target].offset += 5.0
+    await _until_eligible(world)
+    gone = ("coordinator", f"agent {world.plan.source}")
+    for process in gone:
+        await world.kill(process)
+    await asyncio.sleep(2 * world.plan.lease.seconds)
+    for process in gone:
+        world.start(process)
+
+
+async def _until_eligible(world: "World") -> None:
+    """Wait until the target may be promoted."""
+    while (grant := world.witness.grant()) is None or world.plan.target not in grant.eligible:
+        await world.news.wait()
+
+
+async def _coordinator_sleeps(world: "World") -> None:
+    """A coordinator freezes as it opens the target, another one goes on, and the first wakes at the end."""
+    await world.news.wait()
+    asleep, life, leases = asyncio.Event(), world.lives["coordinator"], list[int]()
+
+    async def fall_asleep(_: object) -> None:
+        grant = world.witness.grant()
+        if grant is not None and grant.serving == world.plan.target and grant.lease_count not in leases:
+            leases.append(grant.lease_count)
+        if len(leases) > 1 and not asleep.is_set():  # named, and then given the lease under which it opens
+            world.pause("coordinator")
+            asleep.set()
+
+    life.trap = fall_asleep
+    await asleep.wait()
+    life.trap = None
+    world.start("coordinator two")
+    await until(world, Stage.ROLLED_BACK)
+    world.resume("coordinator")
+    await asyncio.sleep(0.6)
 
 
 WORKER_DIES = Circumstances(told="the target's worker dies 25 times", disturb=_worker_dies_often)
@@ -138,3 +178,32 @@ CLOCK_BEHIND = Circumstances(
 COPYING = Circumstances(copying=True)
 COMPLETED = Circumstances(ending="complete")
 ROLLED_BACK = Circumstances(ending="roll-back")
+CLOCK_AHEAD = Circumstances(
+    told="the target's clock is five seconds ahead, and nobody renews the source's lease",
+    disturb=_clock_ahead,
+)
+NOBODY_RENEWS = Circumstances(
+    told="the source's agent and the coordinator are gone for longer than a lease",
+    strikes=(
+        Strike(fault="kill", victim="agent-source", point=ELIGIBLE, seconds=6.0),
+        Strike(fault="kill", victim="coordinator", point=ELIGIBLE, seconds=6.0),
+    ),
+)
+SOURCE_DIES = Circumstances(
+    told="the source dies for longer than a lease",
+    strikes=(Strike(fault="kill", victim="source", point=ELIGIBLE, seconds=6.0),),
+)
+SOURCE_CUT_OFF = Circumstances(
+    told="the source is cut off, and dies for longer than a lease",
+    strikes=(Strike(fault="cut-then-kill", victim="source", point=ELIGIBLE, seconds=6.0),),
+)
+DIES_WHILE_COPIED = Circumstances(
+    told="the source dies for longer than a lease while it is copied",
+    strikes=(Strike(fault="kill", victim="source", point="backfill/follow:after", seconds=6.0),),
+)
+COORDINATOR_SLEEPS = Circumstances(
+    told="a coordinator freezes as it opens the target, and wakes after another one has rolled back",
+    ending="roll-back",
+    disturb=_coordinator_sleeps,
+)
+MANY_OPERATIONS = Circumstances(operations=480)

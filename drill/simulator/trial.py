@@ -3,16 +3,19 @@
 from dataclasses import dataclass, replace
 
 from drill.planted.plant import Circumstances, Plant
-from drill.simulator.rehearsal import Conditions, Rehearsal, rehearse
+from drill.schedule import Load, Schedule
+from drill.simulator.rehearsal import Conditions, Rehearsal, play, rehearse
 from drill.verdict import Verdict
 from drill.workload.clients import Amount
 
-BRISK = Conditions(amount=Amount(uploads=30, others=200, clients=8, most=600), pace_seconds=0.03)
+BRISK = Conditions(amount=Amount(uploads=30, others=200, clients=8, most=450), pace_seconds=0.03)
 """Enough users for every kind of write at both sites; about a tenth of a second of real time."""
 CROWDED = Conditions(
     amount=Amount(uploads=150, others=500, clients=48, most=650), pace_seconds=0.02, delay_seconds=0.03
 )
 """Many users far away while tables are copied, and hardly any later: nothing mends what went wrong then."""
+LASTING = Load(clients=8, uploads=30, others=200, most=1_000, pace_seconds=0.08)
+"""Users who are still at work when a site has been away for longer than a lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,15 @@ def trial(plant: Plant, first_seed: int = 0) -> Trial:
 
 def under(circumstances: Circumstances, seed: int, plant: Plant | None = None) -> Rehearsal:
     """One migration under these circumstances; without a plant it must hold."""
+    if circumstances.strikes:
+        schedule = Schedule(
+            seed=seed, ending=circumstances.ending, strikes=circumstances.strikes, load=LASTING
+        )
+        return play(schedule, plant=plant)
     conditions = CROWDED if circumstances.copying else BRISK
-    if circumstances.delay_seconds is not None:
-        conditions = replace(conditions, delay_seconds=circumstances.delay_seconds)
+    if circumstances.operations is not None:
+        amount = replace(conditions.amount, others=circumstances.operations)
+        conditions = replace(conditions, amount=amount)
     return rehearse(
         seed,
         ending=circumstances.ending,

@@ -11,7 +11,7 @@ from drill.simulator.rehearsal import Rehearsal
 from drill.simulator.trial import trial, under
 from drill.verdict import Verdict
 
-CONTROLS = range(3)
+CONTROLS = range(2)
 KINDS = frozenset({"worker", "agent", "coordinator", "platform"})
 
 

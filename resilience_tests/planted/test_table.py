@@ -8,7 +8,10 @@ from drill.planted import PLANTS
 from drill.planted.table import lasting, page
 
 PAGE = Path(__file__).parents[2] / "docs/reference/planted.md"
-RULES = ["S1a", "S1b", "S2", "S3", "S4", "S5", "S6b", "S8", "S9", "S10", "S11", "S12", "S13"]
+RULES = (
+    *("S1a", "S1b", "S1c", "S2", "S3", "S4", "S5", "S6a", "S6b"),
+    *("S7", "S8", "S9", "S10", "S11", "S12", "S13"),
+)
 SYMPTOMS = (
     "upload stored, never registered",
     "metadata parted from its file",
@@ -18,6 +21,7 @@ SYMPTOMS = (
     "earnings lost",
     "feed generic, the same few videos again",
     "cannot log in",
+    "one failure becomes many",
 )
 
 
@@ -35,6 +39,10 @@ def test_a_variant_that_is_not_on_the_page_makes_it_stale() -> None:
 def test_how_long_a_variant_took_does_not_make_it_stale() -> None:
     slow = dict.fromkeys(PLANTS, 4)
     assert lasting(page(PLANTS.values(), slow)) == lasting(page(PLANTS.values(), {}))
+
+
+def test_there_are_at_least_thirty() -> None:
+    assert len(PLANTS) >= 30
 
 
 @pytest.mark.parametrize("rule", RULES)
