@@ -1,0 +1,204 @@
+"""The commands of simulated drills: their exit status, what they leave behind, and what they refuse."""
+
+import json
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drill import sweep
+from drill.cli.application import run
+from drill.matrix import Cell, cells, run_cells, run_return, ways_back
+from drill.points import all_points
+from drill.sample_plan import sample_plan
+from drill.schedule import Schedule, Strike, read_schedule
+from drill.sweep import Failure, Shard, Sweep, finished, run_shard
+from drill.verdict import Verdict
+
+KILL = Strike(fault="kill", victim="source", point="drain", seconds=0.8)
+
+
+class Here(Executor):
+    """Runs what it is given at once, in this process."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def _file(folder: Path, *strikes: Strike) -> Path:
+    file = folder / "schedule.json"
+    file.write_text(Schedule(seed=2, ending="complete", strikes=strikes).text(), encoding="utf-8")
+    return file
+
+
+def _shard(first: int, end: int, *, held: int = 0, violated: int = 0) -> Shard:
+    failures = tuple(
+        Failure(seed=first + n, verdict="violated", checkers=("ledger",), what="one cent")
+        for n in range(violated)
+    )
+    return Shard(
+        first=first,
+        end=end,
+        held=held,
+        blunt=end - first - held - violated,
+        inconclusive=0,
+        violated=violated,
+        operations=0,
+        virtual_seconds=0.0,
+        seconds=1.0,
+        failures=failures,
+    )
+
+
+# -- run ------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_is_run_and_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    file = _file(tmp_path, KILL)
+    words = ["run", "--fidelity", "simulated", "--schedule", str(file), "--report", str(folder)]
+    assert run(words) == 0
+    (told,) = json.loads((folder / "report.json").read_text())["drills"]
+    assert (told["fidelity"], told["verdict"], told["seed"]) == ("simulated", "held", 2)
+    assert told["schedule"] == [{"fault": "kill", "victim": "source", "point": "drain"}]
+    assert f"--schedule {file}" in told["repeat"]
+    assert list((folder / "history").glob("*.jsonl"))
+
+
+def test_what_was_said_on_the_command_line_is_kept_as_a_file(tmp_path: Path) -> None:
+    words = ["run", "--fidelity", "simulated", "--seed", "4", "--report", str(tmp_path)]
+    assert run([*words, "--fault", "power-cut", "--victim", "target", "--at", "catch-up"]) in (0, 11)
+    kept = read_schedule(tmp_path / "schedule.json")
+    assert (kept.seed, [str(strike) for strike in kept.strikes]) == (
+        4,
+        ["power-cut target at catch-up for 0.8 s"],
+    )
+
+
+def test_a_failing_drill_leaves_a_smaller_one_and_its_story(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--fidelity", "simulated", "--seed", "1", "--plant", "bytes-never-copied"]
+    assert run([*words, "--ending", "complete", "--report", str(tmp_path)]) == 10
+    assert read_schedule(tmp_path / "smallest.json").plant == "bytes-never-copied"
+    said = capsys.readouterr().err
+    assert "to catch_up, because" in said
+    assert "attached is violated" in said
+
+
+@pytest.mark.parametrize(
+    ("strikes", "says"),
+    [
+        ([replace(KILL, fault="power-cut")], "cannot do power-cut source at drain"),
+        ([replace(KILL, point="t=1.5")], "cannot do kill source at t=1.5"),
+        ([replace(KILL, victim="witness")], "cannot do kill witness"),
+        ([KILL, KILL], "has 2 strikes"),
+        ([replace(KILL, fault="flood")], "no simulated fault is called 'flood'"),
+    ],
+)
+def test_a_live_drill_refuses_what_it_cannot_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], strikes: list[Strike], says: str
+) -> None:
+    assert run(["run", "--fidelity", "live", "--schedule", str(_file(tmp_path, *strikes))]) == 64
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--fidelity", "imagined"],
+        ["--fidelity", "simulated", "--fault", "kill"],
+        ["--fidelity", "simulated", "--fault", "kill", "--victim", "sites", "--at", "drain"],
+        ["--fidelity", "simulated", "--fault", "kill", "--victim", "source", "--at", "noon"],
+        ["--fidelity", "simulated", "--schedule", "there-is-no-such-file.json"],
+    ],
+)
+def test_wrong_usage_runs_nothing(words: list[str]) -> None:
+    assert run(["run", *words]) == 64
+
+
+# -- sweep ----------------------------------------------------------------------------------------
+
+
+def test_a_shard_depends_on_its_seeds_alone() -> None:
+    first, again = run_shard(10, 14), run_shard(10, 14)
+    assert replace(first, seconds=0.0) == replace(again, seconds=0.0)
+    assert first.held + first.blunt + first.inconclusive + first.violated == 4
+
+
+def test_an_interrupted_sweep_goes_on_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "SHARD_SEEDS", 2)
+    begun = Sweep(0, 5, tmp_path, "c0ffee")
+    assert begun.left == [(0, 2), (2, 4), (4, 5)]
+    begun.take_in(_shard(2, 4, held=2))
+    again = Sweep(0, 5, tmp_path, "c0ffee")
+    assert again.left == [(0, 2), (4, 5)]
+    assert sorted((shard.first, shard.end) for shard in finished(again, Here())) == [(0, 2), (4, 5)]
+    assert Sweep(0, 5, tmp_path, "c0ffee").left == []
+    assert Sweep(0, 7, tmp_path, "c0ffee").left == [(5, 7)]
+
+
+def test_what_another_commit_showed_is_not_counted(tmp_path: Path) -> None:
+    Sweep(0, 5, tmp_path, "c0ffee").take_in(_shard(0, 5, held=5))
+    with pytest.raises(ValueError, match="holds drills of commit c0ffee, and this is decaf"):
+        Sweep(0, 5, tmp_path, "decaf")
+
+
+@pytest.mark.parametrize(
+    ("shard", "verdict"),
+    [
+        (_shard(0, 9, held=4), Verdict.HELD),
+        (_shard(0, 9), Verdict.INCONCLUSIVE),
+        (_shard(0, 9, held=8, violated=1), Verdict.VIOLATED),
+        (replace(_shard(0, 9, held=8), inconclusive=1), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_one_violation_outweighs_all_that_held(shard: Shard, verdict: Verdict) -> None:
+    """And a fault that hit nothing is a drill less, no doubt."""
+    swept = Sweep(0, 9)
+    swept.take_in(shard)
+    assert swept.verdict is verdict
+
+
+@pytest.mark.parametrize("seeds", ["5", "5:5", "7:5", "a:b", "-1:5"])
+def test_a_sweep_needs_a_range(seeds: str) -> None:
+    assert run(["sweep", "--seeds", seeds]) == 64
+
+
+# -- matrix ---------------------------------------------------------------------------------------
+
+
+def test_every_crash_point_is_in_the_matrix_with_every_fault_that_makes_sense() -> None:
+    todo = cells()
+    assert {cell.point for cell in todo} == {str(point) for point in all_points(sample_plan())}
+    at = {(cell.fault, cell.victim) for cell in todo if cell.point == "drain/close-site:during"}
+    assert {("kill", "source"), ("power-cut", "witness"), ("pause", "coordinator"), ("kill", "backend")} <= at
+    assert ("kill", "sites") not in at
+
+
+def test_a_cell_behind_a_parting_loses_a_site_first() -> None:
+    cell = Cell(point="parted/merge-stranded:during", fault="kill", victim="coordinator")
+    (done,) = run_cells([cell], 1)
+    assert done.verdict in ("held", "blunt"), done.what
+    assert [strike.victim for strike in cell.schedule(1).strikes] == ["target", "coordinator"]
+
+
+def test_there_is_a_way_back_from_every_point() -> None:
+    """A few of them; `cutover-drill matrix` tries all."""
+    points = ways_back()
+    for point in points[:: len(points) // 6]:
+        back = run_return(point, 1)
+        assert (back.serves, back.verdict) == ("source", "held"), f"{point}: {back.what}"
+
+
+def test_the_report_shows_the_heat_map(tmp_path: Path) -> None:
+    assert run(["matrix", "--only", "preflight", "--jobs", "1", "--report", str(tmp_path)]) == 0
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Crash matrix" in page
+    assert "<th>power-cut</th>" in page
