@@ -118,12 +118,15 @@ class Stream:
 
     async def _take_merged(self) -> None:
         """Back after a parting: the peer's version of each row that was merged, and its absence too."""
-        for table, key in await self.parts.rows[self.peer].merged():
+        merged = await self.parts.rows[self.peer].merged()
+        applied = self.applied or (await self.parts.sites[self.peer].lead()).confirmed
+        if merged and applied is None:
+            raise Refused(f"{self.peer!r} keeps no log for {self.site!r}, which cannot follow it so")
+        for table, key in merged:
+            assert applied is not None  # asked above
             found, _ = await self.parts.rows[self.peer].read_again(table, key)
-            if self.applied is None:
-                raise Refused(f"{self.site!r} does not know how far it had applied its peer's log")
-            change = found or Transaction(xid=0, position=self.applied, changes=(Delete(table, key),))
-            whole = [replace(change, position=self.applied)]
+            change = found or Transaction(xid=0, position=applied, changes=(Delete(table, key),))
+            whole = [replace(change, position=applied)]
             aside = await self._without_objects(whole)
             await self._applier.apply(whole, upserting=(table,), aside=aside, guard=self.following.guard)
 
