@@ -296,6 +296,22 @@ async def test_a_child_that_a_user_adds_while_its_parent_is_merged_away_is_seen(
         assert await peer.rows("select count(*) from authors") == [(2,)]
 
 
+async def test_a_parent_that_a_user_deletes_while_its_child_is_merged_in_is_missed(
+    link: Link, peer: Database
+) -> None:
+    await peer.run("delete from posts where id = 2")
+    async with site_of(peer, plan=PLAN) as east, peer.session() as user:
+        async with user.transaction():
+            await user.execute("delete from authors where id = 2")
+            merging_now = asyncio.create_task(
+                merge(east, [post(4, None, post_row(4, 2, "late"))], upto=UPTO, guard=GUARD)
+            )
+            await peer.until("select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'")
+        (refused,) = await merging_now
+        assert "is not there" in refused.reason
+        assert await peer.rows("select id, author from posts") == [(1, 1)]
+
+
 async def test_a_row_that_is_held_for_too_long_makes_the_merge_try_later(
     link: Link, peer: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

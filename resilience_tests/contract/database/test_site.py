@@ -342,6 +342,16 @@ async def test_a_lead_counts_transactions_and_ends_on_disk(database: Database) -
         assert (await east.lead()).confirmed is None
 
 
+async def test_a_lead_does_not_count_on_what_the_disk_has_not_taken(database: Database) -> None:
+    async with prepared(database) as east, database.session() as lazy:
+        await lazy.execute("set synchronous_commit = off")
+        for number in range(20):
+            await lazy.execute(f"insert into post values ({number})".encode())
+            end = (await east.lead()).end
+            flushed = await database.rows("select (pg_current_wal_flush_lsn() - '0/0')::bigint")
+            assert end.offset <= int(str(flushed[0][0]))
+
+
 async def test_a_follower_that_has_confirmed_everything_reaches_the_lead(
     database: Database, peer: Database
 ) -> None:
