@@ -11,8 +11,12 @@ from psycopg import AsyncRawCursor
 from psycopg.rows import TupleRow
 
 from cutover.adapters.postgres.rows import PostgresRows
-from resilience_tests.contract.database.link import Link, following, plan_of, table
+from cutover.model.change import UNCHANGED, Change, Key, Update
+from cutover.model.merge import Settled
+from cutover.model.position import Position
+from resilience_tests.contract.database.link import GUARD, Link, following, plan_of, table
 from resilience_tests.contract.database.server import Database
+from resilience_tests.contract.database.sites import merge, site_of
 
 Text = st.SearchStrategy[str]
 
@@ -182,15 +186,32 @@ async def test_every_value_arrives_as_it_was(link: Link, name: str, data: st.Dat
         await cursor.execute(f"delete from {name}".encode())
         await cursor.execute(insert(name, columns).encode(), [key, "large" * 3000, *first])
         await cursor.execute(update(name, columns).encode(), [key, *second])
-        await link.catch_up()
+        batch = await link.until_mark("all")
+        await link.apply(batch)
         assert await printed(link.here, name) == await printed(link.there, name)
         await compare(link, name)
+        await merge_out_and_in(link, name, (key,), batch[-2].changes[-1])
         await cursor.execute(update(name, columns).encode(), [key, *first])
         chunk = await link.rows.read_chunk(f"public.{name}", None, 10)
         batch = await link.until_mark("chunk")
         await link.place(chunk, batch[-1])
         assert await printed(link.here, name) == await printed(link.there, name)
         await compare(link, name)
+
+
+async def merge_out_and_in(link: Link, name: str, key: Key, logged: Change) -> None:
+    """A row is read as the log carried it, and a merge writes it back as it was."""
+    qualified, before = f"public.{name}", await printed(link.there, name)
+    assert isinstance(logged, Update)
+    row = (await link.rows.rows_of(qualified, [key]))[key]
+    assert row == {
+        column: row[column] if value is UNCHANGED else value for column, value in logged.row.items()
+    }
+    async with site_of(link.there, plan=PLAN) as east:
+        for expected, wanted in ((row, None), (None, row)):
+            settled = Settled(table=qualified, key=key, expected=expected, row=wanted)
+            assert not await merge(east, [settled], upto=Position("7", 1, 7), guard=GUARD)
+    assert await printed(link.there, name) == before
 
 
 async def compare(link: Link, name: str) -> None:
