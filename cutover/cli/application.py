@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from cutover.cli import (
+    abandon,
     agent,
     approve,
     brake,
@@ -17,11 +18,14 @@ from cutover.cli import (
     coordinator,
     pause,
     plan_check,
+    promote,
     quarantine,
     resume,
     roll_back,
     stack,
     status,
+    stranded,
+    throttle,
     uninstall,
     verify,
     worker,
@@ -38,8 +42,9 @@ Command = Callable[..., Answer]
 GROUPS: dict[str, str] = {
     "plan": "The plan of a migration.",
     "stack": "Two sites and a witness, on this machine.",
-    "quarantine": "Rows that could not be applied.",
+    "quarantine": "Rows that could not be applied, and versions that lost.",
     "brake": "What stopped a worker before it applied something alarming.",
+    "stranded": "What a site that was left had acknowledged and not sent.",
 }
 
 COMMANDS: dict[str, Command] = {
@@ -49,10 +54,16 @@ COMMANDS: dict[str, Command] = {
     "verify": verify.verify,
     "pause": pause.pause,
     "resume": resume.resume,
+    "throttle": throttle.throttle,
     "approve": approve.approve,
     "roll-back": roll_back.roll_back,
     "complete": complete.complete,
+    "promote": promote.promote,
+    "abandon": abandon.abandon,
+    "stranded list": stranded.list_stranded,
+    "stranded merge": stranded.merge,
     "quarantine list": quarantine.list_rows,
+    "quarantine resolve": quarantine.resolve,
     "brake status": brake.status,
     "brake release": brake.release,
     "uninstall": uninstall.uninstall,

@@ -18,7 +18,8 @@ def complete(
     """End a migration that is at soak: the target serves, and the sites are unlinked.
 
     After this there is no way back but a migration in the other direction. What
-    will be done is printed first.
+    will be done is printed first. It waits until every version in quarantine is
+    decided, and until both sites answer.
     """
     import asyncio
 
@@ -27,11 +28,15 @@ def complete(
 
 async def _complete(plan: Path | None, stack: str | None, *, yes: bool, detach: bool) -> Answer:
     from cutover.cli.migration import DECLINED, agreed, chosen, describe, say
+    from cutover.cli.parting import refuse_while_parted
     from cutover.engine.journalling import ask
     from cutover.errors import Refused
+    from cutover.protocol.advance import ENDED
 
     async with chosen(plan, stack) as migration:
         state = await migration.state()
+        if state.stage not in ENDED:
+            await refuse_while_parted(migration.parts, "it can be completed")
         if state.stage not in (Stage.SOAK, Stage.COMPLETE):
             raise Refused(
                 f"migration {migration.parts.plan.name!r} is at {state.stage.value}; only one at soak "

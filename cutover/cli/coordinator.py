@@ -32,6 +32,7 @@ async def coordinate(parts: "Parts") -> None:
     from cutover.cli.migration import Teller
     from cutover.cli.service import complain
     from cutover.engine.coordinator import Coordinator
+    from cutover.engine.rebuild import check_journal
     from cutover.engine.resting import LOOK_SECONDS, rest
     from cutover.errors import Inconclusive, SiteUnreachable
     from cutover.protocol.advance import ENDED
@@ -39,6 +40,7 @@ async def coordinate(parts: "Parts") -> None:
     teller, trouble = Teller(), complain()
     while True:
         try:
+            await check_journal(parts)
             if await Coordinator(parts, report=teller.tell).run() in ENDED:
                 return
             await rest(parts)

@@ -11,9 +11,9 @@ from cutover.cli.answer import Answer, Outcome
 from cutover.cli.selection import Selection, select
 from cutover.engine.coordinator import Coordinator, Progress
 from cutover.engine.journalling import ask, state_of
-from cutover.engine.observe import look_at_both
 from cutover.engine.parts import Parts
-from cutover.errors import BadInput, NotReady, Refused
+from cutover.engine.rebuild import check_journal
+from cutover.errors import BadInput, NotReady
 from cutover.model.action import action_to_json
 from cutover.model.journal import Intent
 from cutover.model.stage import Stage
@@ -22,6 +22,7 @@ from cutover.protocol.moves import Move
 from cutover.protocol.preview import preview
 from cutover.protocol.replay import State
 
+AGAIN = "it has ended; to migrate again, uninstall, empty the new target, and name another witness prefix"
 RESTS = "an operator runs `cutover complete` or `cutover roll-back`"
 
 
@@ -57,31 +58,16 @@ class Migration:
 
     async def drive(self, until: Stage | None = None) -> Answer:
         """Be the coordinator until the goal is reached, with progress on standard error."""
-        await self._check_memory()
+        await check_journal(self.parts)
         stage = await Coordinator(self.parts, report=Teller().tell).run(until=until)
         return self.reached(stage)
 
-    async def _check_memory(self) -> None:
-        """Nobody goes on from a journal that has lost its tail (S11).
-
-        The sites are looked at first, so that the journal can only be newer than they are.
-        """
-        seen = await look_at_both(self.parts)
-        state = await state_of(self.parts)
-        for site, facts in seen.items():
-            if state is not None and facts is not None and facts.fence.guard.entry >= state.next_n:
-                raise Refused(
-                    f"site {site!r} has carried out entry {facts.fence.guard.entry} of a journal, yet the "
-                    f"one at the witness has {state.next_n} entries: the witness has lost its memory, the "
-                    f"outputs name another one, or an earlier migration was never taken out of this site. "
-                    f"Nothing was changed. Restore the witness, or run `cutover uninstall` with its plan."
-                )
-
     def reached(self, stage: Stage) -> Answer:
         """What is said once a stage was reached."""
+        ended = f" ({AGAIN})" if stage in ENDED else ""
         return Answer(
             stage=stage,
-            text=f"{self.parts.plan.name}: {stage.value.replace('_', ' ')}",
+            text=f"{self.parts.plan.name}: {stage.value.replace('_', ' ')}{ended}",
             waiting_for=RESTS if stage is Stage.SOAK else None,
             next_steps=self.next_steps(stage),
         )

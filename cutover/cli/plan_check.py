@@ -29,10 +29,12 @@ def check(plan: PlanArgument, *, stack: StackOption = None) -> Answer:
 
 async def _check(plan: PlanArgument, stack: StackOption) -> Answer:
     from cutover.cli.migration import chosen
+    from cutover.cli.run import refuse_a_used_prefix
     from cutover.engine.journalling import state_of
     from cutover.errors import NotReady
 
     async with chosen(plan, stack) as migration:
+        await refuse_a_used_prefix(migration.parts, migration.selection.outputs.witness.prefix)
         state = await state_of(migration.parts)
         if state is not None:
             return replace(

@@ -1,13 +1,16 @@
 """`cutover run`: begin a migration, or carry it on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cutover.cli.answer import Answer
 from cutover.cli.options import DetachOption, PlanArgument, StackOption
 from cutover.model.stage import Stage
+
+if TYPE_CHECKING:
+    from cutover.engine.parts import Parts
 
 GOALS = (
     Stage.PREFLIGHT,
@@ -53,7 +56,8 @@ def run(
     """Carry out a plan from wherever its journal says it stopped, up to soak.
 
     Safe to run again after any crash. At soak the target serves and its changes
-    flow back to the source; `complete` and `roll-back` go on from there.
+    flow back to the source; `complete` and `roll-back` go on from there. A
+    prefix at the witness carries one migration: the next one needs another.
     """
     import asyncio
 
@@ -83,6 +87,7 @@ async def _run(plan: Path, stack: str | None, until: Stage | None, *, detach: bo
     from cutover.engine.journalling import begin
 
     async with chosen(plan, stack) as migration:
+        await refuse_a_used_prefix(migration.parts, migration.selection.outputs.witness.prefix)
         await migration.check_if_new()
         remember(migration.selection)
         if not detach:
@@ -93,3 +98,23 @@ async def _run(plan: Path, stack: str | None, until: Stage | None, *, detach: bo
             text=f"{migration.parts.plan.name} has begun; a running coordinator carries it on",
             next_steps=(migration.selection.command("status --watch"),),
         )
+
+
+async def refuse_a_used_prefix(parts: "Parts", prefix: str) -> None:
+    """Raise Refused when the journal under this prefix is that of another migration which has ended."""
+    from cutover.errors import Refused
+    from cutover.model.plan_json import plan_digest
+    from cutover.protocol.advance import ENDED
+    from cutover.protocol.replay import replay
+
+    entries = await parts.journal.read()
+    state = replay(entries)
+    if state.stage not in ENDED or entries[0].facts.get("digest") == plan_digest(parts.plan):
+        return
+    raise Refused(
+        f"the journal under prefix {prefix!r} at the witness is that of a migration that has ended "
+        f"({state.stage.value.replace('_', ' ')}), and a journal is never begun twice. Nothing was changed. "
+        f"Run `cutover uninstall --plan` with the plan it was begun with, if that was not done; then name "
+        f"another prefix under `witness` in the outputs of every place (operator and both sites), start "
+        f"workers and agents again, and run this again."
+    )

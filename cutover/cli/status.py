@@ -12,6 +12,7 @@ from cutover.model.stage import Stage
 if TYPE_CHECKING:
     from cutover.cli.migration import Migration
     from cutover.model.observation import Observation, SiteFacts
+    from cutover.model.register import Parting, Unsent
     from cutover.protocol.replay import State
 
 LOOK_SECONDS = 1.0
@@ -135,7 +136,36 @@ def _next_steps(migration: "Migration", state: "State", seen: "Observation") -> 
         return (command("resume"),)
     if any(facts is not None and facts.brake for facts in (seen.source, seen.target)):
         return (command("brake status"), command("brake release"))
-    return migration.next_steps(state.stage)
+    kept = (command("quarantine list"),) if _kept(seen) else ()
+    if seen.grant.parted is not None and state.stage not in (Stage.COMPLETE, Stage.ROLLED_BACK):
+        return (*_while_parted(migration, state, seen), *kept)
+    if (survivor := _left_alone(migration, state, seen)) is not None:
+        return (command("status --watch"), command(f"promote {survivor}"))
+    return (*kept, *migration.next_steps(state.stage))
+
+
+def _while_parted(migration: "Migration", state: "State", seen: "Observation") -> tuple[str, ...]:
+    """The site that was left is on its way home, or is gone."""
+    command = migration.selection.command
+    asked = migration.parts.plan.gates.approve_merge and state.listed and not state.merge_approved
+    if asked and not state.merged:
+        return (command("stranded list"), command("stranded merge"))
+    steps = (command("status --watch"), f"cutover run {migration.selection.path}", command("stranded list"))
+    silent = None in (seen.source, seen.target)
+    return (*steps, command("abandon")) if silent else steps
+
+
+def _left_alone(migration: "Migration", state: "State", seen: "Observation") -> str | None:
+    """The site that an operator could promote: its peer serves, does not answer, and has earned nothing."""
+    sites, serving = _sites(migration, seen), seen.grant.serving
+    other = migration.parts.plan.peer(serving)
+    gone = sites[serving] is None and sites[other] is not None
+    return other if gone and other in seen.grant.eligible else None
+
+
+def _kept(seen: "Observation") -> int:
+    """Versions in quarantine that nobody has decided on, at the sites that answer."""
+    return sum(facts.kept for facts in (seen.source, seen.target) if facts is not None)
 
 
 def _told(migration: "Migration", state: "State", seen: "Observation") -> list[str]:
@@ -143,10 +173,32 @@ def _told(migration: "Migration", state: "State", seen: "Observation") -> list[s
     paused = ", paused" if state.paused else ""
     lines = [f"{migration.parts.plan.name}: {state.stage.value.replace('_', ' ')}{back}{paused}"]
     lines.append(f"{seen.grant.serving} serves under epoch {seen.grant.epoch}{_lag(state, seen)}")
+    lines += _promotable(migration, state, seen)
     lines += [f"{name}: {_site(facts)}" for name, facts in _sites(migration, seen).items()]
     if state.pending:
         lines.append(f"left to do: {', '.join(action.name for action in state.pending)}")
     return lines
+
+
+def _promotable(migration: "Migration", state: "State", seen: "Observation") -> list[str]:
+    """Who may take over if the serving site dies now, or who was left when that happened."""
+    from cutover.cli.stranded import bound
+
+    grant = seen.grant
+    if grant.parted is not None:
+        parted = grant.parted
+        told = (
+            f"parted since epoch {parted.epoch}: {parted.left} was left, its peer promoted by an {parted.by}"
+        )
+        stranded = f"stranded at {parted.left}, at most: {bound(parted.unsent)}"
+        return [told] if state.merged else [told, stranded]
+    peer = migration.parts.plan.peer(grant.serving)
+    if peer not in grant.eligible:
+        return []
+    if peer not in grant.behind:
+        return [f"{peer} is eligible: it takes over by itself if {grant.serving} dies"]
+    unsent = bound(grant.unsent)
+    return [f"{peer} is behind: only `cutover promote {peer}` lets it take over, without {unsent}"]
 
 
 def _lag(state: "State", seen: "Observation") -> str:
@@ -173,6 +225,8 @@ def _site(facts: "SiteFacts | None") -> str:
         said.append(f"{facts.rows_copied} rows copied")
     if facts.set_aside:
         said.append(f"{facts.set_aside} row(s) set aside")
+    if facts.kept:
+        said.append(f"{facts.kept} version(s) in quarantine to decide on")
     if facts.brake:
         said.append(f"brake: {facts.brake}")
     return ", ".join(said)
@@ -186,12 +240,27 @@ def _details(migration: "Migration", state: "State", seen: "Observation") -> dic
         "serving": seen.grant.serving,
         "epoch": seen.grant.epoch,
         "eligible": list(seen.grant.eligible),
+        "behind": list(seen.grant.behind),
+        "unsent": _bound(seen.grant.unsent),
+        "parted": _parted_details(seen.grant.parted),
+        "quarantine": _kept(seen),
         "lag_seconds": round(seen.lag_seconds, 3) if seen.lag_seconds < 1e9 else None,
         "drains": state.drains,
         "pending": [action.name for action in state.pending],
         "journal_entries": state.next_n,
         "sites": {name: _site_details(facts) for name, facts in _sites(migration, seen).items()},
     }
+
+
+def _bound(unsent: "Unsent") -> dict[str, object]:
+    """What the peer of the serving site may lack; None: unknown."""
+    return {"seconds": unsent.seconds, "transactions": unsent.transactions}
+
+
+def _parted_details(parted: "Parting | None") -> dict[str, object] | None:
+    if parted is None:
+        return None
+    return {"left": parted.left, "epoch": parted.epoch, "by": parted.by, "bound": _bound(parted.unsent)}
 
 
 def _site_details(facts: "SiteFacts | None") -> dict[str, object] | None:
@@ -208,6 +277,7 @@ def _site_details(facts: "SiteFacts | None") -> dict[str, object] | None:
         "tables_pending": facts.tables_pending,
         "rows_copied": facts.rows_copied,
         "set_aside": facts.set_aside,
+        "kept": facts.kept,
         "brake": facts.brake,
         "log_kept": facts.slot,
     }

@@ -1,9 +1,15 @@
 """`cutover uninstall`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cutover.cli.answer import Answer
 from cutover.cli.options import PlanOption, StackOption, YesOption
+
+if TYPE_CHECKING:
+    from cutover.engine.parts import Parts
+    from cutover.errors import SiteUnreachable
 
 
 def uninstall(*, plan: PlanOption = None, stack: StackOption = None, yes: YesOption = False) -> Answer:
@@ -11,7 +17,8 @@ def uninstall(*, plan: PlanOption = None, stack: StackOption = None, yes: YesOpt
 
     The journal at the witness stays: it is the record of what was done. The
     fence of the site that does not serve goes with the rest, so make sure that
-    no client can reach that site any more.
+    no client can reach that site any more. Where one site does not answer, the
+    other one is cleaned all the same, and running it again finishes it.
     """
     import asyncio
 
@@ -31,12 +38,27 @@ async def _uninstall(plan: Path | None, stack: str | None, *, yes: bool) -> Answ
             raise Refused(
                 f"migration {migration.parts.plan.name!r} is at {state.stage.value}: without its fence both "
                 f"sites would accept writes. Nothing was changed. "
-                f"First run `cutover complete` or `cutover roll-back`."
+                f"First run `cutover complete` or `cutover roll-back` (or `cutover abandon`, if one site "
+                f"will never be back)."
             )
         if not agreed("Take fence, publication, slots and records out of both databases?", yes=yes):
             return DECLINED
-        for name, site in migration.parts.sites.items():
-            await site.remove()
-            say(f"{name}: nothing of ours is left")
+        silent = await _removed(migration.parts, say)
+        if silent:
+            raise silent[0]
         forget(migration.parts.plan)
         return Answer(stage=state.stage if state else None, text="nothing of ours is left at both sites")
+
+
+async def _removed(parts: "Parts", tell: Callable[[str], None]) -> "list[SiteUnreachable]":
+    """Clean the sites that answer; return what was raised for those that do not."""
+    from cutover.errors import SiteUnreachable
+
+    silent = []
+    for name, site in parts.sites.items():
+        try:
+            await site.remove()
+            tell(f"{name}: nothing of ours is left")
+        except SiteUnreachable as error:
+            silent.append(error)
+    return silent

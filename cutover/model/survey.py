@@ -91,6 +91,7 @@ class Survey:
     missing_rights: tuple[str, ...] = ()
     pooled: bool = False  #: two statements of one connection ran in two sessions
     foreign_schema: bool = False  #: there is a schema of our name that is not ours
+    installed: bool = False  #: fence and records of ours are there, of an earlier migration
     prepared: tuple[str, ...] = ()  #: names of prepared transactions, in any database
     long_transactions: tuple[LongTransaction, ...] = ()
     large_objects: bool = False

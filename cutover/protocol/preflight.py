@@ -34,7 +34,7 @@ def problems(plan: Plan, source: Survey, target: Survey) -> list[str]:
             found += [f"site {site.site!r}: {problem}" for problem in _table(plan, table, site, seen)]
         if here is not None and there is not None:
             found += _columns_differ(here, there, source.site, target.site)
-        if there is not None and there.has_rows:
+        if there is not None and there.has_rows and not target.installed:
             found.append(
                 f"site {target.site!r}: table {table.qualified} has rows already, which would be mixed with "
                 f"the source's. Empty it, or name another database as target."
@@ -59,6 +59,11 @@ def _server(site: Survey) -> Iterator[str]:
         yield (
             "a connection pooler answers in the server's place, and what a session holds would be lost "
             "between two statements. Name the server itself in the outputs."
+        )
+    if site.installed:
+        yield (
+            "fence and records of an earlier migration are still in the database. Run `cutover uninstall` "
+            "with the plan of that migration; if this is the new target, then empty its planned tables."
         )
     yield from _log_of(site)
     for right in site.missing_rights:

@@ -49,6 +49,7 @@ class _Server:
     walsenders_free: int
     missing_rights: list[str]
     foreign_schema: bool
+    installed: bool
     prepared: list[str]
     large_objects: bool
 
@@ -72,6 +73,7 @@ async def _survey(connection: AsyncConnection, address: PostgresAddress, plan: P
         missing_rights=tuple(server.missing_rights),
         pooled=await number(connection, SQL("select pg_backend_pid()"), ()) != connection.info.backend_pid,
         foreign_schema=server.foreign_schema,
+        installed=server.installed,
         prepared=tuple(server.prepared),
         long_transactions=await _long_transactions(connection),
         large_objects=server.large_objects,

@@ -1,10 +1,8 @@
 """A migration, driven from the command line over two sites in memory."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,6 +10,7 @@ from cutover.cli.application import run
 from cutover.cli.run import GOALS
 from cutover.model.observation import FenceState
 from cutover.model.stage import Stage
+from resilience_tests.spec.cli.shell import Shell
 from resilience_tests.spec.cli.world import PLAN, World, in_memory
 
 
@@ -20,26 +19,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = in_memory(tmp_path, monkeypatch)
     world.add_post("east", "first")
     return world
-
-
-class Shell:
-    """Calls commands and reads what they print."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self.progress = ""
-
-    def call(self, *words: str) -> tuple[int, Mapping[str, Any]]:
-        """Exit status and JSON answer of a command."""
-        status = run([*words, "--json"])
-        shown = self._capsys.readouterr()
-        self.progress = shown.err
-        return status, json.loads(shown.out)
-
-    def text(self, *words: str) -> str:
-        """What a command that succeeds prints for people."""
-        assert run(list(words)) == 0
-        return self._capsys.readouterr().out
 
 
 @pytest.fixture

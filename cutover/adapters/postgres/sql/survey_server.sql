@@ -33,6 +33,7 @@ select
             then 'EXECUTE on pg_replication_origin_xact_setup(pg_lsn, timestamptz) for ' || %(applier)s end
     ], null) as missing_rights,
     to_regnamespace('cutover') is not null and to_regclass('cutover.fence_state') is null as foreign_schema,
+    to_regclass('cutover.fence_state') is not null as installed,
     (select coalesce(array_agg(gid order by prepared), '{}') from pg_prepared_xacts) as prepared,
     exists (select from pg_largeobject_metadata) as large_objects
 from (values (true)) as one left join pg_roles as applier on rolname = %(applier)s
