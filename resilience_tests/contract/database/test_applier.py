@@ -1,10 +1,11 @@
 """Changes of the log become the same rows at the other site, once and in order."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from cutover.errors import Refused, StaleTerm
+from cutover.errors import Inconclusive, Refused, SiteUnreachable, StaleTerm
 from cutover.model.action import Guard
 from cutover.model.change import Insert, Update
 from cutover.model.observation import Following
@@ -162,6 +163,26 @@ async def test_what_is_called_durable_outlives_a_crash(
     applied = await link.applier.start()
     assert applied is not None
     assert applied.reaches(durable)
+    assert await database.rows(POSTS) == [(1, "a", 0)]
+
+
+async def test_a_server_that_dies_in_the_middle_of_a_batch_has_nothing_of_it(
+    link: Link, database: Database, peer: Database
+) -> None:
+    await peer.run(post("a", 1), "insert into likes values (1, 'ann')")
+    batch = await link.until_mark("batch")
+    async with database.session(SUPERUSER) as holder:
+        await holder.execute("begin; lock table likes in access exclusive mode")
+        applying = asyncio.create_task(link.apply(batch))
+        await database.until(
+            "select count(*) > 0 from pg_locks where relation = 'likes'::regclass and not granted"
+        )
+        database.server.restart()
+    with pytest.raises((Inconclusive, SiteUnreachable)):
+        await applying
+    assert await database.rows(POSTS) == []
+    assert await link.applier.start() is None
+    await link.apply(batch)
     assert await database.rows(POSTS) == [(1, "a", 0)]
 
 

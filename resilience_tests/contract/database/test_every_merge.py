@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cutover.errors import Refused, SiteUnreachable
+from cutover.errors import Inconclusive, Refused, SiteUnreachable
 from cutover.model.change import Delete, Insert, Key, Row, Update
 from cutover.model.merge import Kept, Settled
 from cutover.model.position import Position
@@ -175,6 +175,16 @@ async def test_a_merge_that_cannot_be_decided_changes_nothing_and_lets_go(pair: 
     assert await unchanged(pair)
     await pair.east.write(edit("1", "uno"))
     await pair.east.site.close(guard=GUARD)
+
+
+async def test_a_power_cut_in_the_middle_of_a_merge_leaves_nothing_of_it(pair: Pair) -> None:
+    async def decide(_: Mapping[Place, Row]) -> Merged:
+        await pair.east.crash()
+        return Merged(settled=[settled("1", ONE, edit("1", "uno").row, KEPT)], upto=UPTO)
+
+    with pytest.raises((SiteUnreachable, Inconclusive)):
+        await pair.east.site.merge([(POSTS, ("1",))], decide, guard=GUARD)
+    assert await unchanged(pair)
 
 
 async def test_a_kept_version_waits_until_somebody_decides(pair: Pair) -> None:
