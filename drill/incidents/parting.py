@@ -1,42 +1,10 @@
 """Two sites that do not hear of each other, and a promotion that fences nobody."""
 
-from cutover.engine.parts import Parts
-from cutover.model.action import Guard
-from cutover.model.observation import Instant
 from drill.incidents.incident import Incident
-from drill.planted.around import Around, around_sites
-from drill.planted.plant import Plant
+from drill.planted.leases import LEASE_WITHOUT_END
 from drill.schedule import Load, Schedule, Strike
 
-FOR_EVER = 1e6
 APART_SECONDS = 43.0
-
-
-class WithoutEnd(Around):
-    """A site that goes on writing until somebody tells it to stop, and nobody can."""
-
-    async def renew_lease(self, *, epoch: int, started: Instant, seconds: float) -> None:
-        """For ever."""
-        await self._inner.renew_lease(epoch=epoch, started=started, seconds=FOR_EVER)
-
-    async def open(self, *, epoch: int, started: Instant, seconds: float, guard: Guard) -> None:
-        """For ever."""
-        await self._inner.open(epoch=epoch, started=started, seconds=FOR_EVER, guard=guard)
-
-
-def _in_parts(parts: Parts) -> Parts:
-    return around_sites(parts, lambda _, inner: WithoutEnd(inner))
-
-
-PROMOTED_WITHOUT_FENCE = Plant(
-    name="promoted-without-fence",
-    rule="S1c",
-    checker="split_brain",
-    about="a survivor is promoted while the other site has no lease that would run out",
-    origin="GitHub, October 2018",
-    processes=frozenset({"agent", "coordinator"}),
-    in_parts=_in_parts,
-)
 
 
 def _schedule(seed: int) -> Schedule:
@@ -61,7 +29,7 @@ GITHUB_2018 = Incident(
         "a site that cannot renew its lease refuses writes by itself before its peer is promoted, and what "
         "it had acknowledged and not sent is listed and merged when it is back"
     ),
-    naive=PROMOTED_WITHOUT_FENCE,
+    naive=LEASE_WITHOUT_END,
     checker="split_brain",
     schedule=_schedule,
     seeds=4,
