@@ -64,6 +64,7 @@ class Load:
     loss: float = 0.0  #: share of requests and answers that are lost between places
     astray: bool = True  #: now and then a call arrives at the wrong site
     lasts_seconds: float = 0.0  #: the drill goes on at least so long
+    lending: bool = False  #: the plan lets the peer lend leases while only the witness is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ TIMES = (0.2, 9.0)
 """Between which times they do (seconds): a calm migration takes about four."""
 LONG = 0.4
 """Share of faults that last longer than is usual, which may be longer than a lease."""
+LENDING = 0.25
+"""Share of plans that let the peer lend leases."""
 FOR_GOOD = 0.04
 """Share of dead sites that stay away."""
 APART_SECONDS = 7.0
@@ -54,7 +56,8 @@ def _load(chance: Random) -> Load:
         pace_seconds=chance.choice((0.05, 0.3, 0.6, 1.0, 1.6)),
         delay_seconds=chance.choice((0.001, 0.004, 0.004, 0.02)),
         loss=chance.choice((0.0, 0.0, 0.0, 0.005)),
-        lasts_seconds=chance.uniform(8.0, 24.0),
+        lasts_seconds=round(chance.uniform(8.0, 24.0), 3),
+        lending=chance.random() < LENDING,
     )
 
 
@@ -63,13 +66,9 @@ def _strikes(chance: Random, ending: str) -> list[Strike]:
     strike = _strike(chance, ending)
     if strike.time is not None or not Point.parse(strike.point).parted:
         return [strike]
-    fault, victim = chance.choice(("kill", "power-cut", "pause", "partition")), chance.choice(SITES)
-    apart = Strike(
-        fault=fault,
-        victim=victim,
-        point=chance.choice(("verify/mark-eligible:after", "soak")),
-        seconds=APART_SECONDS,
-    )
+    fault = chance.choice(("kill", "power-cut", "pause", "partition"))
+    victim, point = chance.choice((("source", "verify/mark-eligible:after"), ("target", "soak")))
+    apart = Strike(fault=fault, victim=victim, point=point, seconds=APART_SECONDS)
     return [apart, strike]
 
 
@@ -101,7 +100,11 @@ def _covered() -> dict[str, list[str]]:
 def _points(ending: str, victim: str) -> tuple[Point, ...]:
     """The points that a migration with this ending comes by, with something in flight on the victim."""
     every = victims_by_point(sample_plan())
-    reached = {point: victims for point, victims in every.items() if _is_on_the_way(point, ending)}
+    reached = {
+        point: victims
+        for point, victims in every.items()
+        if point.stage != Stage.PREFLIGHT.value and _is_on_the_way(point, ending)
+    }
     role = victim.partition("-")[0]
     fitting = [point for point, victims in reached.items() if role in victims]
     return tuple(fitting or reached)
@@ -111,6 +114,8 @@ def _is_on_the_way(point: Point, ending: str) -> bool:
     """Whether a migration with this ending comes by the point; an early end leaves the later stages out."""
     if not ending.startswith(EARLY):
         return point.ending in (None, ending)
+    if point.back or point.parted:
+        return False
     order = [stage.value.replace("_", "-") for stage in Stage]
-    last = order.index(ending.removeprefix(EARLY))
-    return point.stage == "rolled-back" or (not point.back and order.index(point.stage) <= last)
+    left = order.index(ending.removeprefix(EARLY)) - order.index(point.stage)
+    return point.stage == "rolled-back" or left > 0 or (left == 0 and point.action is None)

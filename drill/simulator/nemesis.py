@@ -16,6 +16,11 @@ from drill.workload.clients import Workload
 WITHOUT_EFFECT = frozenset({"verify-delta"})
 """Actions that may change nothing at all: a fault strikes during their first read."""
 
+BITE_SECONDS = 0.6
+"""Longest that a fault waits for something to be in flight."""
+LOOK_SECONDS = 0.004
+"""Pause between two looks at what is in flight: a call takes several of it."""
+
 Bite = dict[str, object]
 
 
@@ -121,7 +126,7 @@ class Nemesis:
         strike = armed.strike
         fault = SIMULATED_FAULTS[strike.fault]
         struck = Struck(self.world, strike.victim, self._older, strike.seconds)
-        bite = self.bite(strike.victim, standing=standing)
+        bite = await self._awaited_bite(strike.victim, standing=standing)
         self.history.fault(name=strike.fault, victim=strike.victim, point=strike.point, bite=bite)
         number = id(armed)
         self._standing[number] = (armed, struck)
@@ -152,6 +157,15 @@ class Nemesis:
             self.world.start(COORDINATORS[0])
 
     # -- what it hits -----------------------------------------------------------------------
+
+    async def _awaited_bite(self, victim: str, *, standing: bool) -> Bite | None:
+        """Wait for a moment until the fault would hit something; None when nothing came."""
+        for _ in range(round(BITE_SECONDS / LOOK_SECONDS)):
+            found = self.bite(victim, standing=standing)
+            if found is not None:
+                return found
+            await Nap(LOOK_SECONDS)
+        return self.bite(victim, standing=standing)
 
     def bite(self, victim: str, *, standing: bool) -> Bite | None:
         """What is in flight on the victim, or on a link that it needs; None: nothing."""

@@ -53,7 +53,9 @@ BURST = Conditions(
 def conditions_of(load: Load) -> Conditions:
     """What a schedule's load means."""
     amount = Amount(uploads=load.uploads, others=load.others, clients=load.clients, most=load.most)
+    plan = sample_plan()
     return Conditions(
+        plan=replace(plan, lease=replace(plan.lease, lending=load.lending)),
         amount=amount,
         pace_seconds=load.pace_seconds,
         delay_seconds=load.delay_seconds,
@@ -78,6 +80,7 @@ class Rehearsal:
     asked_at: float  #: when the operator asked for an early roll back (virtual seconds); 0: never
     steps: int  #: callbacks
     terms: int  #: coordinators that took office
+    away: bool  #: a site stayed away for good
     complaints: tuple[str, ...]
 
     @property
@@ -87,9 +90,13 @@ class Rehearsal:
 
     @property
     def blunt(self) -> bool:
-        """Nothing is wrong, and nothing is in doubt but whether its faults hit anything."""
-        doubtful = [found.checker for found in self.findings if found.verdict is not Verdict.HELD]
-        return doubtful == ["bite"]
+        """Nothing is wrong, and nothing is in doubt but whether its faults hit anything.
+
+        Nor what became of a site that stayed away for good.
+        """
+        doubtful = {found.checker for found in self.findings if found.verdict is not Verdict.HELD}
+        unjudged = {"bite", "converged"} if self.away else {"bite"}
+        return self.verdict is Verdict.INCONCLUSIVE and doubtful <= unjudged
 
     def finding(self, checker: str) -> Finding:
         """What one checker concludes; KeyError when it was not asked."""

@@ -82,6 +82,7 @@ class Rehearsing:
         self._listen(world)
         await self._migrate(workload)
         evidence, stage = await self._evidence()
+        away = any(not world.hosts[site].up for site in world.servers)
         await world.stop()
         self.problems += [Witness(what=f"a process ended by itself: {what}") for what in world.died]
         progress = Finding(
@@ -100,6 +101,7 @@ class Rehearsing:
             seconds=loop.time(),
             asked_at=self._asked_at,
             steps=loop.steps,
+            away=away,
             terms=max((entry.term for entry in world.entries), default=0),
             complaints=tuple(world.complaints),
         )
