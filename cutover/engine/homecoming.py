@@ -68,7 +68,8 @@ async def _homecoming(parts: Parts, left: str, closing: AsyncExitStack) -> "Home
     """Read what the left site did; it is closed, so that is all."""
     survivor = parts.plan.peer(left)
     applied = (await parts.sites[survivor].look()).applied
-    ours = await closing.enter_async_context(tail_of(parts, survivor, None))
+    known = (await parts.sites[left].look()).applied
+    ours = await closing.enter_async_context(tail_of(parts, survivor, known))
     supply = Supply(parts, left, survivor)
     closing.push_async_callback(supply.close)
     references = tuple(await parts.sites[survivor].references())

@@ -94,7 +94,12 @@ def _promote(plan: Plan, state: State, seen: Observation, site: str) -> Move | N
     if not lease_is_over(plan, seen.grant, seen.silent_seconds):
         return None
     action = PromoteSite(site, seen.grant.lease_count)
-    return Move(state.stage, (action,), f"an operator promotes {site!r}", state.direction)
+    rest = _without_promotion(state.pending)  # still to be done if a renewal comes first
+    return Move(state.stage, (action, *rest), f"an operator promotes {site!r}", state.direction)
+
+
+def _without_promotion(pending: tuple[Action, ...]) -> tuple[Action, ...]:
+    return tuple(action for action in pending if not isinstance(action, PromoteSite))
 
 
 def _promoting(state: State, seen: Observation) -> bool:
@@ -140,6 +145,9 @@ def _carry_on(plan: Plan, state: State, seen: Observation) -> Decision:
         direction = Direction.FORWARD if arrived == plan.target else Direction.BACK
         because = f"the register names {arrived!r}: it was granted before the drain was given up"
         return Move(Stage.CUT_OVER, (OpenSite(arrived),), because, direction)
+    if isinstance(action, PromoteSite) and action.lease_count != seen.grant.lease_count:
+        because = f"the lease of {seen.grant.serving!r} was renewed, so {action.site!r} is not promoted"
+        return Move(state.stage, _without_promotion(state.pending), because, state.direction)
     return CarryOn(action)
 
 
@@ -293,6 +301,8 @@ def _from_parted(plan: Plan, state: State, seen: Observation) -> Decision:
     if not state.merged:
         if plan.gates.approve_merge and not state.merge_approved:
             return Wait("an operator reads `cutover stranded list` and runs `cutover stranded merge`")
+        if not _takes_writes(plan, seen, survivor):
+            return Wait(f"{survivor!r} accepts writes")
         actions = (
             MergeStranded(left),
             Follow(left, backfill=False, rejoin=True),
@@ -307,6 +317,11 @@ def _from_parted(plan: Plan, state: State, seen: Observation) -> Decision:
     if not state.clean:
         return Wait("what differs is mended and `cutover verify` finds both sites equal")
     return Move(Stage.PARTED, (EndParting(left),), "a full compare was clean")
+
+
+def _takes_writes(plan: Plan, seen: Observation, site: str) -> bool:
+    facts = _facts(plan, seen, site)
+    return facts is not None and facts.fence.state is FenceState.OPEN
 
 
 def _towards(plan: Plan, serving: str) -> Direction:
@@ -360,7 +375,7 @@ def _undo_switch(plan: Plan, state: State, seen: Observation) -> Move | None:
     if not stands and not any(isinstance(action, DeclareDrain) for action in state.pending):
         return Move(before, reopen, "the drain was given up at its deadline", Direction.FORWARD)
     if state.wanted is Intent.ROLL_BACK and state.direction is Direction.FORWARD:
-        actions = (*reopen, *_leave_source_as_it_was(plan))
+        actions = (*reopen, *_leave_source(plan, state))
         return Move(Stage.ROLLED_BACK, actions, "an operator rolls back", Direction.BACK)
     if stands and seen.drain_overdue:
         return Move(before, reopen, "the drain has outlived its deadline", Direction.FORWARD)
@@ -372,14 +387,18 @@ def _undo_switch(plan: Plan, state: State, seen: Observation) -> Move | None:
 def _roll_back_early(plan: Plan, state: State) -> Move:
     if state.stage is Stage.PREFLIGHT:
         return Move(Stage.ROLLED_BACK, (), "an operator rolls back; nothing was changed", Direction.BACK)
-    return Move(Stage.ROLLED_BACK, _leave_source_as_it_was(plan), "an operator rolls back", Direction.BACK)
+    return Move(Stage.ROLLED_BACK, _leave_source(plan, state), "an operator rolls back", Direction.BACK)
 
 
-def _leave_source_as_it_was(plan: Plan) -> tuple[Action, ...]:
+def _leave_source(plan: Plan, state: State) -> tuple[Action, ...]:
     """The source first, so that a dead target cannot keep it from being free.
 
-    What was copied stays at the target, behind its closed fence.
+    What was copied stays at the target, behind its closed fence. After a parting
+    the source may hold versions in quarantine that nobody has decided on, and
+    they would go with its fence: so that stays until `cutover uninstall`.
     """
+    if state.parted:
+        return _unlink(plan)
     return (
         Disqualify(plan.target),
         Unfollow(plan.source),

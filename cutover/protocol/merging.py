@@ -119,6 +119,7 @@ def settle(scene: Scene) -> list[Settled]:
     """Say for every row that the left site changed what becomes of it: parents first."""
     decided = {place: _settle(scene, place, theirs) for place, theirs in scene.theirs.items()}
     _agree_with_families(scene, decided)
+    _restore_what_went_along(scene, decided)
     settled = []
     for table in _parents_first(scene.plan, scene.references):
         for place, theirs in scene.theirs.items():
@@ -126,6 +127,20 @@ def settle(scene: Scene) -> list[Settled]:
                 settled.append(decided[place])
                 settled += _with_what_hung_on_it(scene, decided[place], theirs)
     return settled
+
+
+def _restore_what_went_along(scene: Scene, decided: dict[Place, Settled]) -> None:
+    """A delete that was not taken took along, there, what had been made there: that was acknowledged too."""
+    for place, theirs in scene.theirs.items():
+        one = decided[place]
+        if not theirs.made or theirs.row is not None or theirs.gone is None or one.expected is not None:
+            continue
+        for parent in _parents(scene, theirs.table, theirs.gone):
+            cause, there = scene.theirs.get(parent), decided.get(parent)
+            dragged = cause is not None and cause.row is None and cause.transaction == theirs.transaction
+            if dragged and there is not None and there.row is not None:
+                because = f"it went with {parent[0]} {'/'.join(parent[1])}, which stays"
+                decided[place] = replace(one, row=theirs.gone, because=because)
 
 
 def _with_what_hung_on_it(scene: Scene, one: Settled, theirs: Divergence) -> Iterable[Settled]:
@@ -186,6 +201,7 @@ def _their_delete(scene: Scene, stays: Settled, theirs: Divergence, ours: Diverg
     if stays.expected is None:
         return replace(stays, because="both deleted it")
     if ours.request is not None and _edited(scene.plan.table(stays.table), ours):
+        stays = replace(stays, row=_sum(stays.expected, theirs))  # what was counted before the delete
         return _kept(scene, stays, theirs, "a user edited it here while it was deleted there")
     lost = _ours_kept(scene, stays, ours, f"{scene.left} deleted it, and no user edited it here meanwhile")
     return replace(stays, row=None, kept=(lost,), because=lost.reason)
@@ -366,6 +382,8 @@ def _kept_instead(scene: Scene, one: Settled, reason: str) -> Settled:
     """What stands there stays, and what was to take its place is kept."""
     stays, theirs = replace(one, row=one.expected, kept=()), scene.theirs.get((one.table, one.key))
     if theirs is not None:
+        if one.row is None and one.expected is not None:  # what was counted before the delete
+            stays = replace(stays, row=_sum(one.expected, theirs))
         return _kept(scene, stays, theirs, reason)
     lost = Kept(table=one.table, key=one.key, row=one.row, site=_survivor(scene), reason=reason)
     return replace(stays, kept=(lost,), because=reason)

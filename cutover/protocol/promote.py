@@ -50,7 +50,8 @@ def with_lead(grant: Grant, plan: Plan, lead: Lead, unsent: Unsent) -> Grant:
     """What a renewal says beside the lease (S10, S12).
 
     A peer past the bound is named before this lease lets the site acknowledge
-    alone; the ceiling of a sequence is raised before half of it is used up.
+    alone, also one that has not earned its eligibility yet: it may get that
+    before the next renewal. The ceiling of a sequence is raised before half of it is used up.
     """
     late = unsent.seconds is None or unsent.seconds > plan.gates.lag_seconds
     peer = plan.peer(grant.serving)
@@ -58,5 +59,5 @@ def with_lead(grant: Grant, plan: Plan, lead: Lead, unsent: Unsent) -> Grant:
     for name, value in lead.sequences:
         if value + CEILING_STEP // 2 > ceilings.get(name, 0):
             ceilings[name] = value + CEILING_STEP
-    behind = (peer,) if late and peer in grant.eligible else ()
+    behind = (peer,) if late else ()
     return replace(grant, unsent=unsent, behind=behind, ceilings=tuple(sorted(ceilings.items())))

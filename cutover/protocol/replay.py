@@ -87,7 +87,7 @@ def _after_move(state: State, entry: Entry) -> State:
     actions = tuple(action_from_json(action) for action in entry.actions)
     gave_up = any(isinstance(action, GiveUpDrain) for action in actions)
     arrived = state.stage is Stage.CUT_OVER and stage is not Stage.CUT_OVER and not gave_up
-    return replace(
+    moved = replace(
         state,
         stage=stage,
         direction=direction,
@@ -97,8 +97,13 @@ def _after_move(state: State, entry: Entry) -> State:
         drains=0 if arrived else state.drains + int(gave_up),
         end=state.end if {state.stage, stage} <= SWITCHING else None,
         wanted=None if stage in (Stage.ROLLED_BACK, Stage.COMPLETE) else state.wanted,
-        **_parting(state, stage, entry),
+        promote=None if _promoting(state.pending) and not _promoting(actions) else state.promote,
     )
+    return replace(moved, **_parting(state, stage, entry))
+
+
+def _promoting(actions: Iterable[Action]) -> bool:
+    return any(isinstance(action, PromoteSite) for action in actions)
 
 
 def _parting(state: State, stage: Stage, entry: Entry) -> dict[str, Any]:
