@@ -60,7 +60,7 @@ async def plan_rebuild(parts: Parts) -> Grant:
     """
     await _refuse_unless_lost(parts)
     facts, (seen, entries) = await _looks(parts), await _witness(parts)
-    return _new_grant(parts, facts, seen, entries, epoch=1 + max(one.fence.epoch for one in facts.values()))
+    return _new_grant(parts, facts, seen, _term(facts, seen, entries))
 
 
 async def rebuild(parts: Parts) -> Grant:
@@ -76,9 +76,8 @@ async def rebuild(parts: Parts) -> Grant:
     for site in parts.sites.values():
         await site.close(guard=Guard(term, 0))
     facts = await _looks(parts)  # no epoch changes any more
-    epoch = 1 + max(one.fence.epoch for one in facts.values())
-    grant = replace(_new_grant(parts, facts, seen, entries, epoch=epoch), term=term)
-    grant = await _accepted(parts, replace(grant, nonce=parts.nonce()))
+    grant = replace(_new_grant(parts, facts, seen, term), nonce=parts.nonce())
+    grant = await _accepted(parts, grant)
     await _write_journal(parts, grant, begun=len(entries))
     if seen is None:
         return (await parts.register.create(grant)).grant
@@ -93,22 +92,10 @@ async def _refuse_unless_lost(parts: Parts) -> None:
         )
 
 
-def _new_grant(
-    parts: Parts,
-    facts: Mapping[str, SiteFacts],
-    seen: Registered | None,
-    entries: Sequence[Entry],
-    *,
-    epoch: int,
-) -> Grant:
-    return rebuilt(
-        parts.plan,
-        facts,
-        seen.grant if seen else None,
-        digest=plan_digest(parts.plan),
-        epoch=max(epoch, 1 + (seen.grant.epoch if seen else 0)),
-        term=_term(facts, seen, entries),
-    )
+def _new_grant(parts: Parts, facts: Mapping[str, SiteFacts], seen: Registered | None, term: int) -> Grant:
+    known = seen.grant if seen else None
+    epoch = 1 + max(known.epoch if known else 0, *(one.fence.epoch for one in facts.values()))
+    return rebuilt(parts.plan, facts, known, digest=plan_digest(parts.plan), epoch=epoch, term=term)
 
 
 def _term(facts: Mapping[str, SiteFacts], seen: Registered | None, entries: Sequence[Entry]) -> int:

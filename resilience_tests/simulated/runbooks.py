@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cutover.cli.answer import Answer, Outcome
-from cutover.errors import CutoverError
+from cutover.errors import Inconclusive, SiteUnreachable
 from cutover.model.plan import Plan
 from drill.schedule import Schedule
 from drill.simulator.nap import Nap
@@ -72,8 +72,7 @@ async def _carried_out(world: World, name: str, *words: str) -> Answer:
         try:
             answer: Answer = await found.carry_out(world.parts("runbook"), found.asked(words))
             return answer
-        except CutoverError as error:
-            assert "reach" in str(error) or "answer" in str(error), f"{name}: {error}"
+        except (SiteUnreachable, Inconclusive):
             await Nap(LOOK_SECONDS)
 
 

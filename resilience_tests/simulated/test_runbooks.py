@@ -133,7 +133,7 @@ def test_abandon_a_site_that_will_never_be_back() -> None:
 
     ended = drilled(night, PLAN)
     assert ended.stage is Stage.COMPLETE, ended.explained()
-    assert ended.finding("acknowledged-survive" if False else "one-writer").verdict is Verdict.HELD
+    assert ended.verdict is not Verdict.VIOLATED, ended.explained()
 
 
 @pytest.mark.parametrize("stage", [Stage.VERIFY, Stage.SOAK], ids=lambda stage: stage.value)
