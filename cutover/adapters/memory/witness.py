@@ -30,6 +30,10 @@ class MemoryWitness:
     entries: dict[int, bytes] = field(default_factory=dict)
     _read: dict[bytes, Entry | Grant] = field(default_factory=dict)  #: bodies that were read before
 
+    def known(self, body: bytes, said: Entry | Grant) -> None:
+        """What a body says that is about to be written: reading it would give an equal value."""
+        self._read[body] = said
+
     def grant(self) -> Grant | None:
         """What the register says."""
         if self.register is None:
@@ -69,9 +73,12 @@ class MemoryRegister:
         return await self._change(seen, new)
 
     async def _change(self, seen: Registered | None, new: Grant) -> Registered:
+        body = grant_to_json(new)
+        self._witness.known(body, new)
+
         def swap() -> Registered | None:
             if self._tag() == (None if seen is None else seen.tag):
-                self._witness.register = grant_to_json(new)
+                self._witness.register = body
                 self._witness.version += 1
             return self._look()
 
@@ -109,9 +116,10 @@ class MemoryJournal:
 
     async def append(self, entry: Entry) -> None:
         """Create entry n; raises Superseded when another writer has made it."""
-        entries = self._witness.entries
+        entries, body = self._witness.entries, entry_to_json(entry)
+        self._witness.known(body, entry)
         try:
-            held = await self._carry(lambda: entries.setdefault(entry.n, entry_to_json(entry)), effect=True)
+            held = await self._carry(lambda: entries.setdefault(entry.n, body), effect=True)
         except Inconclusive as unclear:
             found = await self._read_back(entry.n, unclear)
             if found is None:
