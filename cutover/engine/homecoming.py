@@ -24,7 +24,7 @@ from cutover.model.change import UNCHANGED, Insert, Key, Row
 from cutover.model.merge import Divergence, Reference, Settled
 from cutover.model.position import Position
 from cutover.ports.database import Merged
-from cutover.protocol.merging import Divergences, Place, Scene, kept_apart, parents_of
+from cutover.protocol.merging import Divergences, Place, Scene, keep_all, kept_apart, parents_of
 
 ROUNDS = 10
 """Merges tried before giving up: each may meet rows that a constraint refuses."""
@@ -130,7 +130,8 @@ class Homecoming:
         rows, repeated = self.theirs_now()
         scene = await self._scene(await _made_whole(self.parts, self.left, rows), here)
         stubborn = {place: self.reasons[place] for place, times in self.refusals.items() if times >= PATIENCE}
-        self.settled = kept_apart(scene, self.parts.settle(scene), stubborn)
+        settle = self.parts.settle if self.theirs is not None else keep_all
+        self.settled = kept_apart(scene, settle(scene), stubborn)
         self.settled += [_untouched(place, here.get(place)) for place in repeated]
         assert self.end is not None  # `_homecoming` reads to an end
         return Merged(settled=self.settled, upto=self.end)

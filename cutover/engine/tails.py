@@ -121,9 +121,9 @@ async def tail_of(parts: Parts, site: str, after: Position | None) -> AsyncItera
 
 
 async def has_forgotten(parts: Parts, left: str, applied: Position | None) -> bool:
-    """Whether the log of `left` ends before what its peer has of it (S11)."""
+    """Whether the log of `left` ends before what its peer has of it (S11); what has nothing needs nothing."""
     if applied is None:
-        return True
+        return False
     log = parts.logs[left]()
     try:
         await log.check_reaches(applied)

@@ -129,6 +129,16 @@ def settle(scene: Scene) -> list[Settled]:
     return settled
 
 
+def keep_all(scene: Scene) -> list[Settled]:
+    """Nobody knows who changed what: the survivor's rows stay, and the others are kept."""
+    settled = []
+    for (table, key), theirs in scene.theirs.items():
+        here = scene.here.get((table, key))
+        stays = Settled(table=table, key=key, expected=here, row=here)
+        settled.append(_kept(scene, stays, theirs, f"{scene.left} has forgotten where it was, and differs"))
+    return settled
+
+
 def _restore_what_went_along(scene: Scene, decided: dict[Place, Settled]) -> None:
     """A delete that was not taken took along, there, what had been made there: that was acknowledged too."""
     for place, theirs in scene.theirs.items():
