@@ -216,7 +216,7 @@ class MemorySite:
         if not self.server.accepts_writes():
             raise Fenced(self.server.site, self.server.epoch)
         while self.server.locked(places):
-            await self.server.reach()
+            await self.server.between("locked")
         self.server.held, boot = dict.fromkeys(places), self.server.boot
         self.server.held_until = self.server.clock() + HOLD_SECONDS
         self.server.writers += 1
