@@ -34,12 +34,22 @@ def problems(plan: Plan, source: Survey, target: Survey) -> list[str]:
             found += [f"site {site.site!r}: {problem}" for problem in _table(plan, table, site, seen)]
         if here is not None and there is not None:
             found += _columns_differ(here, there, source.site, target.site)
-        if there is not None and there.has_rows and not target.installed:
+        if there is not None and there.has_rows:
             found.append(
                 f"site {target.site!r}: table {table.qualified} has rows already, which would be mixed with "
-                f"the source's. Empty it, or name another database as target."
+                f"the source's. {_how_to_empty(target)}, or name another database as target."
             )
     return found
+
+
+def _how_to_empty(target: Survey) -> str:
+    """Behind the fence of an earlier migration nobody could."""
+    if not target.installed:
+        return "Empty it"
+    return (
+        "The fence and the records of an earlier migration are there, too: run `cutover uninstall` with the "
+        "plan of that one first, then empty it"
+    )
 
 
 def _known(*sites: Survey) -> bool:
@@ -59,11 +69,6 @@ def _server(site: Survey) -> Iterator[str]:
         yield (
             "a connection pooler answers in the server's place, and what a session holds would be lost "
             "between two statements. Name the server itself in the outputs."
-        )
-    if site.installed:
-        yield (
-            "fence and records of an earlier migration are still in the database. Run `cutover uninstall` "
-            "with the plan of that migration; if this is the new target, then empty its planned tables."
         )
     yield from _log_of(site)
     for right in site.missing_rights:

@@ -134,6 +134,13 @@ def test_a_target_that_has_rows_is_refused_and_a_source_that_has_some_is_not() -
     assert problems(PLAN, replace(EAST, tables=full), WEST) == []
     (problem,) = problems(PLAN, EAST, replace(WEST, tables=full))
     assert "public.post has rows already" in problem
+    assert "cutover uninstall" not in problem
+
+
+def test_rows_behind_the_fence_of_an_earlier_migration_are_taken_out_after_that() -> None:
+    full = (replace(POST, has_rows=True),)
+    (problem,) = problems(PLAN, EAST, replace(WEST, tables=full, installed=True))
+    assert "run `cutover uninstall` with the plan of that one first, then empty it" in problem
 
 
 def test_a_missing_table_is_named_once() -> None:

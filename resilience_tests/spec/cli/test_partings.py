@@ -269,7 +269,8 @@ def test_of_several_partings_the_newest_is_told() -> None:
     world.folder = Path("nowhere")
 
     def entry(n: int, kind: Kind, stage: str, action: str = "", **facts: object) -> Entry:
-        actions = ({"action": action, "site": "east"},) if action else ()
+        named: dict[str, object] = {"action": action, "site": "east"}
+        actions = (named,) if action else ()
         return Entry(n=n, term=1, kind=kind, nonce="n", stage=stage, actions=actions, facts=facts)
 
     journal = [
