@@ -120,13 +120,9 @@ def settle(scene: Scene) -> list[Settled]:
     decided = {place: _settle(scene, place, theirs) for place, theirs in scene.theirs.items()}
     _agree_with_families(scene, decided)
     _restore_what_went_along(scene, decided)
-    settled = []
-    for table in _parents_first(scene.plan, scene.references):
-        for place, theirs in scene.theirs.items():
-            if place[0] == table:
-                settled.append(decided[place])
-                settled += _with_what_hung_on_it(scene, decided[place], theirs)
-    return settled
+    _bring_back_what_hung_on_it(scene, decided)
+    ranks = {table: rank for rank, table in enumerate(_parents_first(scene.plan, scene.references))}
+    return sorted(decided.values(), key=lambda one: ranks[one.table])
 
 
 def keep_all(scene: Scene) -> list[Settled]:
@@ -153,14 +149,17 @@ def _restore_what_went_along(scene: Scene, decided: dict[Place, Settled]) -> Non
                 decided[place] = replace(one, row=theirs.gone, because=because)
 
 
-def _with_what_hung_on_it(scene: Scene, one: Settled, theirs: Divergence) -> Iterable[Settled]:
-    """A delete that an edit beat is undone whole: with the rows that it dragged along."""
-    if one.expected is not None or one.row is None or theirs.made:
-        return
-    for (table, key), row in scene.dragged.get((one.table, one.key), {}).items():
-        if (table, key) not in scene.theirs:
-            because = f"it went with {one.table} {'/'.join(one.key)}, which is back"
-            yield Settled(table=table, key=key, expected=None, row=dict(row), because=because)
+def _bring_back_what_hung_on_it(scene: Scene, decided: dict[Place, Settled]) -> None:
+    """A delete that an edit beat is undone whole: with the rows that it dragged along here."""
+    for place, dragged in scene.dragged.items():
+        back = decided.get(place)
+        if back is None or back.expected is not None or back.row is None:
+            continue
+        for child, row in dragged.items():
+            there = decided.get(child, Settled(table=child[0], key=child[1], expected=None, row=None))
+            if there.row is None:
+                because = f"it went with {place[0]} {'/'.join(place[1])}, which is back"
+                decided[child] = replace(there, row=dict(row), because=because)
 
 
 def _parents_first(plan: Plan, references: Sequence[Reference]) -> list[str]:
@@ -223,7 +222,16 @@ def _our_delete(scene: Scene, table: Table, stays: Settled, theirs: Divergence, 
     if theirs.request is None or not _edited(table, theirs) or theirs.row is None:
         return _kept(scene, stays, theirs, "it was deleted here, and no user edited it there meanwhile")
     lost = _ours_kept(scene, stays, ours, f"a user edited it at {scene.left} while it was deleted here")
-    return replace(stays, row=_sum(theirs.row, ours), kept=(lost,), because=lost.reason)
+    counted = _sum(_counted_from(table, theirs), ours)
+    return replace(stays, row=counted, kept=(lost,), because=lost.reason)
+
+
+def _counted_from(table: Table, theirs: Divergence) -> Row:
+    """The row as it was left there, with what counts of its counters: not what both sites did."""
+    assert theirs.row is not None
+    if theirs.base is None:
+        return theirs.row
+    return _sum({**theirs.row, **{name: theirs.base.get(name) for name in table.counters}}, theirs)
 
 
 def _further(scene: Scene, table: Table, stays: Settled, theirs: Divergence, ours: Divergence) -> Settled:
