@@ -40,6 +40,7 @@ ELIGIBLE_BY_COUNT = Plant(
     checker="attached",
     about="a target is eligible when the numbers of rows are equal, and no byte was read",
     origin="ghostferry#99: a verifier on the same path is blind to that path's bugs",
+    seeds=20,
     processes=frozenset({"coordinator"}),
     under=ROTTEN_AT_THE_TARGET,
     in_parts=_in_parts,

@@ -61,6 +61,7 @@ LOSER_DROPPED = Plant(
     rule="S4",
     checker="acknowledged",
     about="of two versions of a row the one that loses is not kept",
+    seeds=20,
     processes=CARRIERS,
     under=SOURCE_CUT_OFF,
     in_parts=_settling(_forgetting),

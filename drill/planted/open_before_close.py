@@ -48,6 +48,7 @@ OPEN_BEFORE_CLOSE = Plant(
     rule="S1a",
     checker="one_writer",
     about="the target is opened before the source is closed",
+    seeds=25,
     under=COMPLETED,
     processes=frozenset({"coordinator"}),
     in_parts=_in_parts,

@@ -78,6 +78,7 @@ BYTES_GO_WITH_THE_ROW = Plant(
     about="deleting a post deletes its object, although another post owns equal bytes",
     symptom="metadata parted from its file",
     processes=frozenset({"platform", "worker", "coordinator"}),
+    seeds=20,
     under=COPYING,
     simulated_only=True,
     in_parts=without_compare,
