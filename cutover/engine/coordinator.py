@@ -15,7 +15,7 @@ from cutover.engine.observe import Observer
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, read_register
 from cutover.engine.resting import unmet
-from cutover.errors import DrainLost, Inconclusive, NotReady, SiteUnreachable, StaleTerm, Superseded
+from cutover.errors import DrainLost, Inconclusive, NotReady, Refused, SiteUnreachable, StaleTerm, Superseded
 from cutover.model.action import Action, Guard
 from cutover.model.journal import Entry, Intent
 from cutover.model.observation import Observation
@@ -51,6 +51,7 @@ class Coordinator:
     on_entry: Callable[[Entry], None] = lambda _: None
     _state: State = field(default_factory=State)
     _term: int = 0
+    _newest: Entry | None = None  #: of the journal, as this process knows it
     _parted: bool = False  #: the register tells of a parting that the journal does not know yet
 
     async def run(self, *, until: Stage | None = None) -> Stage:
@@ -109,8 +110,13 @@ class Coordinator:
             return False
         if self._state.stage in (Stage.COMPLETE, Stage.ROLLED_BACK) or self._state.stage is until:
             return True
-        resting = self._state.stage is Stage.SOAK and self._state.wanted is None
+        resting = self._state.stage is Stage.SOAK and not self._asked()
         return resting and until is None and bool(self._state.clean)
+
+    def _asked(self) -> bool:
+        """Whether an operator has asked for something that is not done yet."""
+        state = self._state
+        return bool(state.wanted or state.promote or state.release or state.throttle)
 
     async def _turn(self, observer: Observer, executor: Executor) -> None:
         """One look, one decision, at most one action."""
@@ -151,7 +157,7 @@ class Coordinator:
         finally:
             if not work.done():
                 work.cancel()
-                await asyncio.wait({work})
+                await asyncio.gather(work, return_exceptions=True)
         await self._write(done_entry(self.parts, self._state, self._term, action, facts))
 
     async def _interrupted(self) -> bool:
@@ -166,13 +172,27 @@ class Coordinator:
 
     async def _absorb(self) -> None:
         """Read what others wrote: an operator's intents, or a coordinator that has taken over."""
-        entries = await self.parts.journal.read(self._state.next_n)
+        entries = await self._news()
         newest = max((entry.term for entry in entries), default=0)
         if newest > self._term:
             raise StaleTerm(site="journal", carried=(self._term, self._state.next_n), seen=(newest, 0))
         self._take_in(entries)
 
+    async def _news(self) -> list[Entry]:
+        """What was written behind the newest entry that is known here; that one must still be there (S11)."""
+        if self._newest is None:
+            return await self.parts.journal.read(self._state.next_n)
+        found = await self.parts.journal.read(self._newest.n)
+        if not found or found[0].nonce != self._newest.nonce:
+            raise Refused(
+                f"journal entry {self._newest.n} was written and is gone, or is another one: the witness has "
+                f"lost its memory. Nothing more was changed. Restore it to its newest state, or see the "
+                f"runbook for a witness that lost its memory."
+            )
+        return found[1:]
+
     def _take_in(self, entries: list[Entry]) -> None:
+        self._newest = entries[-1] if entries else self._newest
         self._state = replay(entries, self._state)
         for entry in entries:
             self.on_entry(entry)

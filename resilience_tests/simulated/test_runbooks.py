@@ -76,6 +76,27 @@ def test_promote_the_survivor_past_the_lag_bound_and_bring_the_other_home() -> N
     held(drilled(night, ASKING), Stage.SOAK)
 
 
+def test_at_soak_a_coordinator_that_rests_hears_what_an_operator_asks_for() -> None:
+    """It once went to sleep again on a promotion and on a brake that was released."""
+
+    async def night(world: World) -> None:
+        await at_soak(world)
+        east = world.servers["east"]
+        assert east.told is not None
+        east.told = replace(east.told, braked="transaction 7 empties users")
+        await done(world, "release_brake", "--detach")
+        await world.kill("worker east")
+        await until(lambda: "east" in (world.witness.grant() or _NOBODY).behind)
+        await world.kill_site("west")
+        world.start("worker east")
+        await done(world, "promote_survivor", "east", "--detach")
+        world.restart_site("west")
+        await until(lambda: world.state.stage is Stage.VERIFY)
+        await done(world, "roll_back", "--detach")
+
+    held(drilled(night, PLAN), Stage.ROLLED_BACK)
+
+
 class _NOBODY:
     behind = ()
 
