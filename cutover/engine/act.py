@@ -35,7 +35,7 @@ from cutover.model.action import (
     VerifyDelta,
 )
 from cutover.model.register import Drain, Grant, Unsent
-from cutover.protocol.promote import promoted
+from cutover.protocol.promote import check_applied, check_memory, promoted
 
 Facts = dict[str, object]
 
@@ -81,7 +81,9 @@ class Executor:
             case Disqualify(site):
                 await change_register(self.parts, lambda grant: _disqualified(grant, guard, site))
             case PromoteSite(site, lease_count):
-                if not await lent_is_over(self.parts, site, (await read_register(self.parts)).grant):
+                seen = (await read_register(self.parts)).grant
+                check_applied(site, seen, (await sites[site].look()).applied)
+                if not await lent_is_over(self.parts, site, seen):
                     raise Inconclusive(f"{site!r} has lent a lease that is not over yet")
                 grant = await change_register(
                     self.parts, lambda grant: _promoted(grant, guard, site, lease_count)
@@ -129,10 +131,13 @@ class Executor:
         return None if grant.drain == drain else replace(grant, drain=drain)
 
     def _granted(self, grant: Grant, guard: Guard, arriving: str) -> Grant | None:
-        """The point of no return, on the same revision that giving up the drain would replace."""
+        """The point of no return, on the same revision that giving up the drain would replace.
+
+        The term first: a promotion names the arriving site, too, and took a newer one.
+        """
+        _check(grant, guard)
         if grant.serving == arriving:
             return None
-        _check(grant, guard)
         if grant.drain is None:
             raise DrainLost(leaving=grant.serving)
         return replace(
@@ -155,7 +160,13 @@ class Executor:
         """A lease is counted from before it was written to the witness (S1c)."""
         seconds = self.parts.plan.lease.seconds
         started = await self.parts.sites[site].instant()
-        grant = await change_register(self.parts, lambda grant: renewed(grant, site, seconds))
+        lead = await self.parts.sites[site].lead()
+
+        def change(grant: Grant) -> Grant | None:
+            check_memory(site, grant, lead)
+            return renewed(grant, site, seconds)
+
+        grant = await change_register(self.parts, change)
         if grant.serving != site:
             raise Superseded(f"the register names {grant.serving!r}, not {site!r}: it")
         if grant.drain is not None and grant.drain.leaving == site:

@@ -12,8 +12,7 @@ from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, renewed
 from cutover.errors import CutoverError, Inconclusive, Refused, SiteUnreachable
 from cutover.model.action import Guard
-from cutover.model.observation import Fence, FenceState, Instant, Lead
-from cutover.model.position import Position
+from cutover.model.observation import Fence, FenceState, Instant
 from cutover.model.register import Drain, Grant
 from cutover.ports.database import SiteDatabase
 from cutover.protocol.attend import (
@@ -27,7 +26,7 @@ from cutover.protocol.attend import (
     TakeOffice,
     Watch,
 )
-from cutover.protocol.promote import promoted, with_lead
+from cutover.protocol.promote import check_applied, check_memory, promoted, with_lead
 
 TURNS = 6
 """Looks in the time of a lease."""
@@ -151,6 +150,7 @@ class Agent:
     async def _promote(self, lease_count: int) -> None:
         """The register first: from here on nobody else is named under this epoch."""
         seen = await self._read()
+        check_applied(self.site, seen, (await self._database.look()).applied)
         if seen.lease_count != lease_count or not await lent_is_over(self.parts, self.site, seen):
             return
         grant = await change_register(
@@ -198,20 +198,7 @@ class Agent:
             new = renewed(grant, self.site, seconds)
             if new is None:
                 return None
-            _check_memory(self.site, grant, lead)
+            check_memory(self.site, grant, lead)
             return with_lead(new, self.parts.plan, lead, unsent)
 
         return started, await change_register(self.parts, change)
-
-
-def _check_memory(site: str, grant: Grant, lead: Lead) -> None:
-    """A log that ends before what it held at the last renewal has forgotten: this is a new writer (S11)."""
-    if grant.lease_holder != site or not grant.unsent.end:
-        return
-    known = Position.parse(grant.unsent.end)
-    if not lead.end.reaches(known):
-        raise Refused(
-            f"the log of {site!r} ends at {lead.end}, and it held {known} when its lease was last renewed: "
-            f"its database has forgotten acknowledged writes, or was restored. It does not serve on. "
-            f"Let its peer be promoted (`cutover status`); then this site is compared and follows."
-        )

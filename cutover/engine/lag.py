@@ -43,12 +43,13 @@ class Sent:
 
     def unsent(self, now: float, lead: Lead) -> Unsent:
         """Take in one look, begun at `now`; say what the peer may not have."""
-        self._counts.append((lead.end, lead.transactions))
+        self._counts.append((lead.end, lead.settled))
         while lead.confirmed is not None and self._counts and lead.confirmed.reaches(self._counts[0][0]):
             self._known = self._counts.popleft()[1]
         seconds = self.lag.seconds(now, lead.end, lead.confirmed)
         return Unsent(
             seconds=None if isinf(seconds) else round(seconds, 3),
             transactions=None if self._known is None else max(0, lead.transactions - self._known),
+            confirmed="" if lead.confirmed is None else str(lead.confirmed),
             end=str(lead.end),
         )

@@ -9,7 +9,7 @@ from cutover.errors import CutoverError
 from cutover.model.observation import Following
 from cutover.ports.database import Applier
 
-IDLE_SECONDS = 0.1
+IDLE_SECONDS = 0.25
 """Pause between two looks at what the worker has been told."""
 RETRY_SECONDS = 0.3
 """Pause after a failure, before the stream is begun anew."""

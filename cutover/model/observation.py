@@ -106,4 +106,5 @@ class Lead:
     end: Position  #: of its log
     confirmed: Position | None  #: what the peer has on its disk; None: no log is kept for it
     transactions: int  #: a counter that each transaction of this database raises
+    settled: int  #: the same of before the oldest that is still running: all up to there are over
     sequences: tuple[tuple[str, int], ...]  #: of the planned tables, with their last values

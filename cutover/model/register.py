@@ -19,6 +19,7 @@ class Unsent:
 
     seconds: float | None = 0.0  #: age of the last moment at which the peer had everything; None: unknown
     transactions: int | None = 0  #: of this database since that moment, ours included; None: unknown
+    confirmed: str = ""  #: what the peer has on its disk of it: a peer that has less has forgotten (S11)
     end: str = ""  #: of its log, on its disk at that renewal: a log that ends before has forgotten (S11)
 
 

@@ -101,6 +101,10 @@ class SiteDatabase(Protocol):
     async def close(self, *, guard: Guard) -> Position:
         """Refuse writes; return the end of the log, read when no writer was left.
 
+        The worker of a site that served stands still from here on, until it is
+        told anew to follow or the site is opened again: if the peer is promoted
+        meanwhile, what this site had not sent must stay as it is.
+
         Waits for writers that hold the fence, each time for a bounded moment,
         and raises Refused naming who holds it (pid, prepared transaction) when
         that takes too long. A mark is put in the log behind the returned
@@ -233,7 +237,11 @@ class ChangeLog(Protocol):
         """
 
     async def check_reaches(self, applied: Position) -> None:
-        """Raise Refused when this log does not hold `applied`: the database has forgotten (S11)."""
+        """Raise Refused when one of the two has forgotten (S11).
+
+        The log ends before `applied`: its database has. It is kept only from
+        behind `applied` on: whoever applied has, and a gap would come between.
+        """
 
     async def confirm(self, position: Position) -> None:
         """Let the peer forget its log up to here: only positions durable at this site."""

@@ -91,6 +91,8 @@ def _promote(plan: Plan, state: State, seen: Observation, site: str) -> Move | N
     """Past the lag bound an operator decides; that the lease has run out is waited for all the same."""
     if site == seen.grant.serving or site not in seen.grant.eligible or _promoting(state, seen):
         return None
+    if state.promote_lease is not None and state.promote_lease != seen.grant.lease_count:
+        return None  # it was renewed since the operator looked: who asks must look again
     if not lease_is_over(plan, seen.grant, seen.silent_seconds):
         return None
     action = PromoteSite(site, seen.grant.lease_count)
@@ -276,7 +278,7 @@ def _from_cut_over(plan: Plan, state: State, seen: Observation) -> Decision:
     if not seen.takes_writes:
         return Wait(f"{arriving!r} takes writes")
     if state.direction is Direction.FORWARD:
-        return Move(Stage.SOAK, (), f"{arriving!r} takes writes")
+        return Move(Stage.SOAK, (Follow(plan.source, backfill=False),), f"{arriving!r} takes writes")
     return Move(Stage.ROLLED_BACK, _unlink(plan), f"{arriving!r} takes writes again", Direction.BACK)
 
 

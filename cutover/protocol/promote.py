@@ -6,6 +6,7 @@ from cutover.errors import Refused, Superseded
 from cutover.model.action import Guard
 from cutover.model.observation import Lead
 from cutover.model.plan import Plan
+from cutover.model.position import Position
 from cutover.model.register import Grant, Parting, Unsent
 
 CEILING_STEP = 1_000_000
@@ -61,3 +62,31 @@ def with_lead(grant: Grant, plan: Plan, lead: Lead, unsent: Unsent) -> Grant:
             ceilings[name] = value + CEILING_STEP
     behind = (peer,) if late else ()
     return replace(grant, unsent=unsent, behind=behind, ceilings=tuple(sorted(ceilings.items())))
+
+
+def check_memory(site: str, grant: Grant, lead: Lead) -> None:
+    """A log that ends before what it held at the last renewal has forgotten: this is a new writer (S11)."""
+    if grant.lease_holder != site or not grant.unsent.end:
+        return
+    known = Position.parse(grant.unsent.end)
+    if not lead.end.reaches(known):
+        raise Refused(
+            f"the log of {site!r} ends at {lead.end}, and it held {known} when its lease was last renewed: "
+            f"its database has forgotten acknowledged writes, or was restored. It does not serve on. "
+            f"Let its peer be promoted (`cutover status`); then this site is compared and follows."
+        )
+
+
+def check_applied(site: str, grant: Grant, applied: Position | None) -> None:
+    """A survivor must still have what it had confirmed to its peer, or it has forgotten that (S11).
+
+    Before it has applied anything the slot stands where it was made.
+    """
+    if applied is None or not grant.unsent.confirmed:
+        return
+    known = Position.parse(grant.unsent.confirmed)
+    if not applied.reaches(known):
+        raise Refused(
+            f"{site!r} says that it has applied its peer's log up to {applied}, and had confirmed {known}: "
+            f"its database has forgotten, or was restored. It is not promoted. Wait for its peer."
+        )

@@ -48,6 +48,7 @@ class State:
     merged: bool = False  #: and merged
     merge_approved: bool = False
     promote: str | None = None  #: the site that an operator promotes past the lag bound
+    promote_lease: int | None = None  #: the renewal that the operator saw last: a later one voids it
     pace: int | None = None  #: rows a second that are copied, as an operator asks
     throttle: bool = False  #: that has not been told to the worker yet
 
@@ -160,7 +161,9 @@ def _after_intent(state: State, intent: Intent, entry: Entry) -> State:
         case Intent.ROLL_BACK | Intent.COMPLETE | Intent.ABANDON:
             return replace(state, wanted=intent, paused=False)
         case Intent.PROMOTE:
-            return replace(state, promote=str(entry.facts.get("site")))
+            seen = entry.facts.get("lease_count")
+            lease = seen if isinstance(seen, int) else None
+            return replace(state, promote=str(entry.facts.get("site")), promote_lease=lease)
         case Intent.MERGE:
             return replace(state, merge_approved=True)
         case Intent.THROTTLE:

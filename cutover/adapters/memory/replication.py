@@ -175,6 +175,8 @@ class MemoryLog:
         await self.server.reach()
         if not self.server.end.reaches(applied):
             raise Refused(f"the log of {self.server.site!r} ends at {self.server.end}, before {applied}")
+        if not applied.reaches(self.server.position(self._slot())):
+            raise Refused(f"the log of {self.server.site!r} is kept from {self._slot()} on, behind {applied}")
 
     async def confirm(self, position: Position) -> None:
         """Let the server forget its log up to here."""
@@ -194,7 +196,7 @@ class MemoryApplier:
     async def following(self) -> Following | None:
         """What the worker has been told."""
         await self.server.reach()
-        return self.server.told
+        return None if self.server.standing else self.server.told
 
     async def start(self) -> Position | None:
         """How far the peer's log is in."""

@@ -76,6 +76,7 @@ class MemoryServer:
     register_seen: tuple[int, int] = (0, 0)  #: epoch and revision of the newest register shown here
     slot: int | None = None  #: the peer may read from this offset on
     told: Following | None = None
+    standing: bool = False  #: it served and was closed: its worker stands still until it is told anew
     applied: Position | None = None
     copying: dict[str, Copying] = field(default_factory=dict)
     rows_copied: int = 0

@@ -66,6 +66,7 @@ class MemorySite:
         server.told, server.applied, server.slot, server.guard = None, None, None, Guard(0, 0)
         server.copying, server.aside, server.touched, server.watching = {}, {}, {}, False
         server.quarantine, server.decided, server.merged = {}, {}, {}
+        server.standing = False
         await self.server.reach()
 
     async def instant(self) -> Instant:
@@ -121,7 +122,7 @@ class MemorySite:
             raise Refused(f"{self.site!r} has seen epoch {self.server.epoch}: not opened under {epoch}")
         self.server.epoch = epoch
         self._lease(started, seconds)
-        self.server.opened = True
+        self.server.opened, self.server.standing = True, False
         await self.server.reach()
 
     async def close(self, *, guard: Guard) -> Position:
@@ -134,6 +135,7 @@ class MemorySite:
         else:
             raise Refused(f"{self.server.writers} writer(s) hold the fence of {self.site!r}: end them first")
         self.server.pass_guard(guard)
+        self.server.standing = self.server.standing or (self.server.opened and self.server.epoch > 0)
         self.server.opened = False
         end = self.server.end
         self.server.show(self.server.commit((), request=None, mark="closed"))
@@ -170,6 +172,7 @@ class MemorySite:
         self.server.pass_guard(guard)
         pace = self.server.told.pace if self.server.told else None
         self.server.told = Following(backfill=backfill, guard=guard, rejoin=rejoin, pace=pace)
+        self.server.standing = False
         if backfill:
             for table in self.server.plan.tables:
                 fresh = Copying(table=table.qualified, after=None, done=False)
@@ -200,6 +203,7 @@ class MemorySite:
             end=server.synced_end,
             confirmed=None if server.slot is None else server.position(server.slot),
             transactions=server.xid,
+            settled=min(server.committing, default=server.xid + 1) - 1,
             sequences=tuple(sorted(server.sequence.items())),
         )
         await server.reach()
@@ -391,7 +395,7 @@ class MemorySite:
 
 def refuse_unless_told(server: MemoryServer, guard: Guard) -> Following:
     """What every batch of an applier checks in its own transaction."""
-    if server.told is None or server.told.guard != guard:
+    if server.told is None or server.standing or server.told.guard != guard:
         seen = server.told.guard if server.told else server.guard
         raise StaleTerm(site=server.site, carried=(guard.term, guard.entry), seen=(seen.term, seen.entry))
     if server.told.braked:

@@ -20,7 +20,7 @@ from cutover.ports.database import READ_AGAIN, Aside
 
 _FOLLOW = """
 select term, entry, watching, brake, (select last_value from cutover.fence_state)
-from cutover.follow for share
+from cutover.follow where not standing for share
 """
 _SEEN = "select term, entry from cutover.guard"
 

@@ -146,7 +146,15 @@ async def _begin(connection: AsyncConnection, site: str, slot: str, applied: Pos
         _must_reach(end, applied, site)
     if confirmed is None:
         raise Refused(f"site {site!r} keeps no log for its peer: slot {slot!r} does not exist")
-    return replace(end, offset=int(confirmed[0]))
+    begin = replace(end, offset=int(confirmed[0]))
+    if applied is not None and not applied.reaches(begin):
+        raise Refused(
+            f"the log of site {site!r} is kept from {begin} on, and its peer says that it has applied it "
+            f"up to {applied} only: the peer has forgotten what it once confirmed (its database was "
+            f"restored, or its disk lost it). It does not follow on behind the gap. Roll back and begin "
+            f"anew, or complete."
+        )
+    return begin
 
 
 async def _end(connection: AsyncConnection) -> Position:

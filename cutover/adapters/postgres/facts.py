@@ -63,6 +63,7 @@ class LeadRow(EndRow):
 
     confirmed: int | None
     transactions: int
+    settled: int
     sequences: dict[str, int | None]
 
     def lead(self) -> Lead:
@@ -73,6 +74,7 @@ class LeadRow(EndRow):
             end=self.position(),
             confirmed=confirmed,
             transactions=self.transactions,
+            settled=self.settled,
             sequences=tuple(used),
         )
 

@@ -25,6 +25,7 @@ _DRAIN: _Fields = {"leaving": str, "seconds": (int, float), "term": int, "entry"
 _UNSENT: _Fields = {
     "seconds": (int, float, type(None)),
     "transactions": (int, type(None)),
+    "confirmed": str,
     "end": str,
 }
 _PARTING: _Fields = {"left": str, "epoch": int, "term": int, "unsent": dict, "by": str}

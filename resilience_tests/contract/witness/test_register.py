@@ -103,8 +103,8 @@ async def test_a_writer_whose_request_is_lost_does_not_believe_that_it_won(place
 
 
 async def test_a_register_of_a_newer_cutover_is_refused(place: Place) -> None:
-    await place.plant_register(_changed(schema=2, something="new"))
-    with pytest.raises(Refused, match=r"newer cutover \(schema 2"):
+    await place.plant_register(_changed(schema=3, something="new"))
+    with pytest.raises(Refused, match=r"newer cutover \(schema 3"):
         await place.register().read()
 
 
@@ -116,7 +116,7 @@ async def test_a_register_of_a_newer_cutover_is_refused(place: Place) -> None:
         (b"[]", "not an object"),
         (b"{}", "no schema"),
         (b'{"schema": true}', "no schema"),
-        (b'{"schema": 1}', "lacks the field 'drain'"),
+        (b'{"schema": 1}', "lacks the field 'behind'"),
     ],
 )
 async def test_a_body_that_is_not_a_register_is_refused(place: Place, body: bytes, why: str) -> None:

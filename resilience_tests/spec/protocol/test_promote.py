@@ -13,7 +13,7 @@ from cutover.protocol.attend import Promote, StandDown, TakeOffice, Watch, atten
 from cutover.protocol.promote import promoted, with_lead
 from resilience_tests.spec.protocol.worlds import GRANT, PLAN
 
-LEAD = Lead(end=Position("db", 1, 9), confirmed=None, transactions=0, sequences=(("s", 10),))
+LEAD = Lead(end=Position("db", 1, 9), confirmed=None, transactions=0, settled=0, sequences=(("s", 10),))
 LATE = Unsent(seconds=99.0, transactions=5, end="db/1/9")
 CLOSED = Fence(state=FenceState.CLOSED)
 

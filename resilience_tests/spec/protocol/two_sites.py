@@ -120,7 +120,7 @@ class Rules:
     stands_down: tuple[str, ...] = ("unfollow", "close")
     guarded: bool = True  #: sites refuse what an older coordinator sends
     applies_when_open: bool = False
-    close_holds_the_worker: bool = False  #: a site that served and was closed applies nothing until told anew
+    close_holds_the_worker: bool = True  #: a site that served and was closed applies nothing until told anew
     agents_die: bool = True
     renewals: int = 1  #: bound of the search: leases beside the first that an epoch may see
     writes: int = 1

@@ -67,7 +67,8 @@ do $$ begin -- asked first, since a running batch holds the table
     ) then
         alter table cutover.follow
             add column rejoin boolean not null default false,
-            add column pace integer; -- rows a second that are copied at most
+            add column pace integer, -- rows a second that are copied at most
+            add column standing boolean not null default false; -- it served and was closed
     end if;
 end $$;
 create table if not exists cutover.applied (
@@ -331,6 +332,7 @@ begin
         raise exception using errcode = 'CT003', message = 'it was restarted while it was opened';
     end if;
     perform cutover.set_lease(until, started_boot);
+    update cutover.follow set standing = false where standing;
     perform setval('cutover.fence_state', wanted * 2 + 1);
 end
 $$;
@@ -341,6 +343,9 @@ language plpgsql set search_path = pg_catalog, pg_temp as
 $$
 begin
     perform cutover.raise_guard(carried_term, carried_entry);
+    -- What this site had not sent stays as it is, should the peer be promoted: its worker stands still.
+    update cutover.follow set standing = true
+    where not standing and (select last_value > 1 and last_value % 2 = 1 from cutover.fence_state);
     perform setval('cutover.fence_state', (select last_value / 2 * 2 from cutover.fence_state));
     return pg_current_wal_insert_lsn();
 end
@@ -363,7 +368,8 @@ begin
     insert into cutover.follow (backfill, rejoin, term, entry)
     values (with_backfill, with_rejoin, carried_term, carried_entry)
     on conflict ("only") do update
-        set backfill = excluded.backfill, rejoin = excluded.rejoin, term = excluded.term, entry = excluded.entry;
+        set backfill = excluded.backfill, rejoin = excluded.rejoin, standing = false,
+            term = excluded.term, entry = excluded.entry;
     if with_backfill then
         insert into cutover.copying (table_name) select unnest(tables) on conflict do nothing;
     end if;
