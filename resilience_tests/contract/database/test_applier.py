@@ -242,6 +242,8 @@ async def test_a_site_that_serves_applies_nothing_that_its_peer_wrote(
         await link.applier.start()
         await link.apply([item for item in batch if not item.changes])
         await link.applier.passed(batch[-1].position, guard=GUARD)
+    assert await link.applier.following() is None  # it has served: it stands still until it is told anew
+    await link.site.follow(backfill=False, guard=GUARD)
     await link.apply(batch)
     assert await database.rows(POSTS) == [(1, "a", 0)]
 

@@ -289,6 +289,11 @@ async def test_a_site_that_serves_applies_nothing_that_its_peer_wrote(pair: Pair
     await pair.west.applier.start()
     await pair.apply([item for item in batch if not item.changes])
     await pair.west.site.close(guard=GUARD)
+    assert await pair.west.applier.following() is None
+    with pytest.raises(StaleTerm):  # it has served: should the peer be promoted now, nothing may come over it
+        await pair.apply(batch)
+    await pair.west.applier.start()
+    await pair.west.site.follow(backfill=False, guard=GUARD)
     await pair.apply(batch)
     assert await pair.same()
 
