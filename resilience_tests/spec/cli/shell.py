@@ -1,7 +1,9 @@
 """Calls commands as they are typed, and reads what they print."""
 
 import json
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,25 @@ from cutover.adapters.s3.codec import grant_to_json
 from cutover.cli.application import run
 from cutover.model.register import Grant
 from resilience_tests.spec.cli.world import World
+
+SECONDS_MAX = 60
+"""Longest that a command may take: many of them wait for something, and a mistake makes that for ever."""
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Fail whatever runs in this thread for too long."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"not within {SECONDS_MAX} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS_MAX)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Shell:
@@ -22,14 +43,16 @@ class Shell:
 
     def call(self, *words: str) -> tuple[int, Mapping[str, Any]]:
         """Exit status and JSON answer of a command."""
-        status = run([*words, "--json"])
+        with in_time():
+            status = run([*words, "--json"])
         shown = self._capsys.readouterr()
         self.progress = shown.err
         return status, json.loads(shown.out)
 
     def text(self, *words: str) -> str:
         """What a command that succeeds prints for people."""
-        assert run(list(words)) == 0
+        with in_time():
+            assert run(list(words)) == 0
         return self._capsys.readouterr().out
 
     def refused(self, *words: str) -> str:
