@@ -27,14 +27,15 @@ async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> No
 async def coordinate(parts: "Parts") -> None:
     """Run to where the migration rests, and again whenever an operator has written something.
 
-    A site or a witness that does not answer is waited for; `cutover run` says so and ends.
+    A site or a witness that does not answer, or refuses for now, is waited for and complained of; `cutover
+    run` says so and ends.
     """
     from cutover.cli.migration import Teller
     from cutover.cli.service import complain
     from cutover.engine.coordinator import Coordinator
     from cutover.engine.rebuild import check_journal
     from cutover.engine.resting import LOOK_SECONDS, rest
-    from cutover.errors import Inconclusive, SiteUnreachable
+    from cutover.errors import BadInput, Inconclusive, NotReady, Refused, SiteUnreachable, StaleTerm
     from cutover.protocol.advance import ENDED
 
     teller, trouble = Teller(), complain()
@@ -44,7 +45,9 @@ async def coordinate(parts: "Parts") -> None:
             if await Coordinator(parts, report=teller.tell).run() in ENDED:
                 return
             await rest(parts)
-        except (SiteUnreachable, Inconclusive) as error:  # preflight needs both sites: they may come back
+        except (StaleTerm, BadInput, NotReady):
+            raise
+        except (SiteUnreachable, Inconclusive, Refused) as error:  # what refuses now may not in a moment
             trouble(f"{error}")
             await parts.clock.sleep(LOOK_SECONDS)
 

@@ -439,7 +439,7 @@ def _refusal(result: PGresult | None, site: str, slot: str) -> Exception:
     state = b"" if result is None else result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) or b""
     code, why = state.decode(), " ".join(text.split())
     if code == _IN_USE:
-        return Refused(f"the log of site {site!r} is being read by another worker ({why}). Try again.")
+        return SiteUnreachable(site, f"another worker still reads its log ({why})")
     if code in (_NO_SLOT, _SLOT_LOST):
         return Refused(f"site {site!r} no longer keeps its log for us ({why}). Backfill again.")
     if result is None:
