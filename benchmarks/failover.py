@@ -40,9 +40,9 @@ def main() -> None:
         print(f"seed {drill.seed}: {drill.verdict.value}, {seconds:.2f} s")  # noqa: T201 - a benchmark prints
     held = all(drill.verdict is Verdict.HELD for drill in report.drills)
     print(  # noqa: T201
-        f"kill to first acknowledged write: median {median(times):.2f} s, {min(times):.2f}-{max(times):.2f} s "
-        f"over {rounds} deaths, lease {lease.seconds:.1f} s + margin {lease.margin:.1f} s "
-        f"(goal {lease.seconds + 1:.1f} s); verdicts {'all held' if held else 'NOT all held'}"
+        f"kill to first acknowledged write: median {median(times):.2f} s, "
+        f"{min(times):.2f}-{max(times):.2f} s over {rounds} deaths, "
+        f"lease {lease.seconds:.1f} s + margin {lease.margin:.1f} s (goal {lease.seconds + 1:.1f} s); verdicts {'all held' if held else 'NOT all held'}"
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from drill.checkers import REGISTRY
 from drill.cli.application import run
@@ -22,17 +21,6 @@ SEEDS = 2
 """Schedules of each incident here; the command takes more."""
 
 MINIO = INCIDENTS["minio-20080"]
-OPEN = {
-    "github-2018": "a merge miscounts: a user who likes a post at both sites counts twice, what was counted "
-    "behind a delete that is not taken is left out, and changes from before the fork are counted again"
-}
-"""By incident: what ours does not hold yet."""
-
-
-def ours(name: str) -> ParameterSet:
-    """An incident; one that is open must fail, so that nobody forgets to take it off the list."""
-    broken = [pytest.mark.xfail(strict=True, reason=OPEN[name])] if name in OPEN else []
-    return pytest.param(name, marks=broken)
 
 
 @pytest.mark.parametrize("name", INCIDENTS)
@@ -43,9 +31,9 @@ def test_the_naive_way_is_violated(name: str) -> None:
     assert told.witness is not None
 
 
-@pytest.mark.parametrize("name", [ours(name) for name in INCIDENTS])
+@pytest.mark.parametrize("name", INCIDENTS)
 def test_our_way_holds_under_the_same_schedules(name: str) -> None:
-    told = our_way(INCIDENTS[name], 0, INCIDENTS[name].seeds if name in OPEN else SEEDS)
+    told = our_way(INCIDENTS[name], 0, SEEDS)
     assert told.verdict is Verdict.HELD, told.shown.explained()
 
 
