@@ -1,5 +1,7 @@
 """Carries out one action. Each may be repeated after any crash."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from cutover.engine.compare import Comparer, Report, Verified, compare_touched
@@ -7,7 +9,7 @@ from cutover.engine.homecoming import list_stranded, merge_stranded
 from cutover.engine.lending import lent_is_over
 from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, read_register, renewed
-from cutover.errors import DrainLost, Inconclusive, StaleTerm, Superseded
+from cutover.errors import CutoverError, DrainLost, Inconclusive, StaleTerm, Superseded
 from cutover.model.action import (
     Action,
     CloseSite,
@@ -39,6 +41,9 @@ from cutover.protocol.promote import check_applied, check_memory, promoted
 
 Facts = dict[str, object]
 
+TELL_SECONDS = 0.5
+"""Longest that the site which was left may take to hear of the new epoch: its own agent will tell it, too."""
+
 
 @dataclass(slots=True)
 class Executor:
@@ -65,6 +70,7 @@ class Executor:
             case DeclareDrain(site):
                 await change_register(self.parts, lambda grant: self._declared(grant, guard, site))
             case CloseSite(site):
+                await self._show_register(site)
                 return {"end": str(await sites[site].close(guard=guard))}
             case MoveSequences(site):
                 return await self._move_sequences(site, guard)
@@ -172,7 +178,15 @@ class Executor:
         if grant.drain is not None and grant.drain.leaving == site:
             raise Superseded(f"a drain of {site!r} stands: the register")
         await self.parts.sites[site].open(epoch=grant.epoch, started=started, seconds=seconds, guard=guard)
+        with suppress(CutoverError, TimeoutError):
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._show_register(self.parts.plan.peer(site))
         return {"epoch": grant.epoch}
+
+    async def _show_register(self, site: str) -> None:
+        """Who is closed remembers the newest register: no older one can open it again (S11)."""
+        grant = (await read_register(self.parts)).grant
+        await self.parts.sites[site].remember_register(epoch=grant.epoch, revision=grant.revision)
 
 
 def _check(grant: Grant, guard: Guard) -> None:
