@@ -149,6 +149,7 @@ class Rehearsing:
             self._stuck()
         workload.release()
         await clients
+        await self._within(HEALED_SECONDS, self._to_the_goal)  # a promotion may have come late
         for operator in operators:
             operator.cancel()
             await asyncio.wait([operator])
