@@ -41,6 +41,7 @@ async def _uninstall(plan: Path | None, stack: str | None, *, yes: bool) -> Answ
                 f"First run `cutover complete` or `cutover roll-back` (or `cutover abandon`, if one site "
                 f"will never be back)."
             )
+        await _refuse_undecided(migration.parts)
         if not agreed("Take fence, publication, slots and records out of both databases?", yes=yes):
             return DECLINED
         silent = await _removed(migration.parts, say)
@@ -48,6 +49,22 @@ async def _uninstall(plan: Path | None, stack: str | None, *, yes: bool) -> Answ
             raise silent[0]
         forget(migration.parts.plan)
         return Answer(stage=state.stage if state else None, text="nothing of ours is left at both sites")
+
+
+async def _refuse_undecided(parts: "Parts") -> None:
+    """What lost a conflict lies in our records only: taking them out would destroy it (S4)."""
+    from contextlib import suppress
+
+    from cutover.errors import Refused, SiteUnreachable
+
+    for name, site in parts.sites.items():
+        with suppress(SiteUnreachable):  # it is cleaned later, and asked then
+            if undecided := len(await site.quarantine()):
+                raise Refused(
+                    f"{undecided} version(s) in the quarantine of {name!r} wait for a decision, and would be "
+                    f"destroyed. Nothing was changed. `cutover quarantine list` shows them, "
+                    f"`cutover quarantine resolve` decides."
+                )
 
 
 async def _removed(parts: "Parts", tell: Callable[[str], None]) -> "list[SiteUnreachable]":

@@ -291,3 +291,14 @@ def test_a_bound_that_is_not_known_says_so() -> None:
     assert "an unknown number of transaction(s) of an unknown time" in bound(
         Unsent(seconds=None, transactions=None)
     )
+
+
+def test_what_nobody_has_decided_on_is_not_destroyed(world: World, shell: Shell) -> None:
+    to_verify(world, shell)
+    assert shell.call("roll-back")[0] == 0
+    lost = Kept(table="public.posts", key=("1",), row={"id": "1"}, site="west", reason="both changed it")
+    world.servers["east"].quarantine[1] = lost
+    assert "would be destroyed" in shell.refused("uninstall", "--yes")
+    assert world.servers["east"].quarantine
+    del world.servers["east"].quarantine[1]
+    assert shell.call("uninstall", "--yes")[0] == 0
