@@ -199,6 +199,7 @@ def test_a_version_in_quarantine_is_shown_beside_what_stands_there_and_decided_o
 ) -> None:
     to_verify(world, shell)
     world.servers["east"].quarantine |= {4: KEPT, 5: KEPT}
+    world.servers["east"].lease_until = float("inf")  # nobody renews it here
     assert shell.call("status")[1]["details"]["quarantine"] == 2
     code, listed = shell.call("quarantine", "list")
     first = listed["details"]["kept"][0]
