@@ -89,6 +89,10 @@ def run(
 def _run_live(drill: Drill, report: Path | None, *, as_json: bool) -> int:
     from drill.live.suite import Suite
 
+    if drill.plant is not None and PLANTS[drill.plant].simulated_only:
+        raise typer.BadParameter(
+            f"{drill.plant!r} reaches into the simulator's own parts: run it with --fidelity simulated"
+        )
     folder = report_folder(report)
     return finish(asyncio.run(Suite(drills=[drill], folder=folder, tell=tell).run()), folder, as_json=as_json)
 
