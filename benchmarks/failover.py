@@ -55,12 +55,11 @@ def _seconds(drill: DrillResult) -> float:
 
 
 def _until_served(history: History) -> float:
-    """From the fault to the first answer, under a newer epoch, to a write; inf when none came."""
+    """From the fault to the first write that the survivor acknowledges; inf when none came."""
     died = history.faults[0].t if history.faults else float("inf")
+    survivor = sample_plan().source
     answers = [one.completion for one in history.operations if one.ok and one.invoke.f in WRITES]
-    known = [answer for answer in answers if answer is not None and answer.epoch is not None]
-    before = max((answer.epoch or 0 for answer in known if answer.t <= died), default=0)
-    after = [answer.t for answer in known if (answer.epoch or 0) > before]
+    after = [answer.t for answer in answers if answer and answer.t > died and answer.site == survivor]
     return min(after, default=float("inf")) - died
 
 
