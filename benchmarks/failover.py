@@ -42,7 +42,8 @@ def main() -> None:
     print(  # noqa: T201
         f"kill to first acknowledged write: median {median(times):.2f} s, "
         f"{min(times):.2f}-{max(times):.2f} s over {rounds} deaths, "
-        f"lease {lease.seconds:.1f} s + margin {lease.margin:.1f} s (goal {lease.seconds + 1:.1f} s); verdicts {'all held' if held else 'NOT all held'}"
+        f"lease {lease.seconds:.1f} s + margin {lease.margin:.1f} s (goal {lease.seconds + 1:.1f} s); "
+        f"verdicts {'all held' if held else 'NOT all held'}"
     )
 
 
