@@ -2,7 +2,9 @@
 and promotes its own when the peer's lease has run out.
 """
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -26,12 +28,14 @@ from cutover.protocol.attend import (
     TakeOffice,
     Watch,
 )
-from cutover.protocol.promote import check_applied, check_memory, promoted, with_lead
+from cutover.protocol.promote import check_applied, check_end, check_memory, promoted, with_lead
 
 TURNS = 6
 """Looks in the time of a lease."""
 TURNS_OF_HEIR = 10
 """The same of an agent that may have to promote its site: a renewal that it sees late counts from then."""
+ASK_SECONDS = 1.0
+"""Longest that the peer may take to say how far it has applied this site's log."""
 MOMENT = 0.02
 """Pause (s) before a look at a lease that is just over, and behind a promotion."""
 
@@ -122,6 +126,7 @@ class Agent:
             case EndDrain():
                 await change_register(self.parts, self._without_the_drain)
             case Reopen(epoch, guard):
+                await self._ask_peer()
                 await self._open(epoch, guard)
             case Promote(lease_count):
                 await self._promote(lease_count)
@@ -180,12 +185,26 @@ class Agent:
         """Only a site whose database takes a write may stay in office: the probe raises otherwise."""
         if fence.state is FenceState.OPEN and fence.lease_live:
             await self._database.probe_write()
+        else:
+            await self._ask_peer()
         started, grant = await self._renewed()
         if grant.serving != self.site:
             raise Refused(f"{self.site!r} does not serve any more")
         if fence.state is FenceState.OPEN and fence.epoch > 0:
             seconds = self.parts.plan.lease.seconds
             await self._database.renew_lease(epoch=grant.epoch, started=started, seconds=seconds)
+
+    async def _ask_peer(self) -> None:
+        """Whose lease had lapsed may have been restarted on less than it had: its peer knows how far it was.
+
+        A peer that does not answer cannot be asked; then what the register says must do.
+        """
+        applied = None
+        with suppress(SiteUnreachable, Inconclusive, TimeoutError):
+            async with asyncio.timeout(ASK_SECONDS):
+                applied = (await self.parts.sites[self.parts.plan.peer(self.site)].look()).applied
+        if applied is not None:
+            check_end(self.site, await self._database.lead(), applied)
 
     async def _renewed(self) -> tuple[Instant, Grant]:
         """A lease counts from before it was written to the witness; with it goes what the peer may lack."""

@@ -68,11 +68,15 @@ def check_memory(site: str, grant: Grant, lead: Lead) -> None:
     """A log that ends before what it held at the last renewal has forgotten: this is a new writer (S11)."""
     if grant.lease_holder != site or not grant.unsent.end:
         return
-    known = Position.parse(grant.unsent.end)
+    check_end(site, lead, Position.parse(grant.unsent.end))
+
+
+def check_end(site: str, lead: Lead, known: Position) -> None:
+    """Raise unless the log of `site` still holds what somebody else knows that it held."""
     if not lead.end.reaches(known):
         raise Refused(
-            f"the log of {site!r} ends at {lead.end}, and it held {known} when its lease was last renewed: "
-            f"its database has forgotten acknowledged writes, or was restored. It does not serve on. "
+            f"the log of {site!r} ends at {lead.end}, and it is known to have held {known}: its database has "
+            f"forgotten acknowledged writes, or was restored. It does not serve on. "
             f"Let its peer be promoted (`cutover status`); then this site is compared and follows."
         )
 

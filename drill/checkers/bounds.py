@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from drill.checkers.evidence import Evidence
+from drill.checkers.record import integer
 from drill.checkers.stranding import strandable
 from drill.history import History, Kind, Operation
-from drill.stores import PostRow
+
+NEVER = float("inf")
+"""The line of what does not happen."""
 
 
 @dataclass(slots=True)
@@ -37,58 +40,71 @@ class Counted:
         return self.base + bisect_left(self.given, begins), self.base + bisect_left(self.sent, returned)
 
 
-NOTHING = Counted()
+@dataclass(slots=True)
+class Numbers:
+    """The two counters of one post."""
 
-Counters = Mapping[str, Mapping[str, Counted]]
-"""Name of the counter -> post -> its bounds."""
+    views: Counted = field(default_factory=Counted)
+    likes: Counted = field(default_factory=Counted)
+
+
+NOTHING = Numbers()
+
+Counters = Mapping[str, Numbers]
+"""By post; one that is not there was never seen nor liked."""
 
 
 def counters_of(history: History, evidence: Evidence) -> Counters:
     """Return the bounds of every counter; what a dead site may have taken with it need not show."""
     before = evidence.before.posts if evidence.before else {}
+    counted = {post: Numbers(Counted(row.views), Counted(row.likes)) for post, row in before.items()}
     optional = strandable(history, evidence.announced)
-    return {"views": _views(history, before, optional), "likes": _likes(history, before, optional)}
+    _count_views(history, counted, optional)
+    _count_likes(history, counted, optional)
+    for numbers in counted.values():
+        numbers.views.given.sort()
+        numbers.likes.given.sort()
+    return counted
 
 
-def _views(history: History, before: Mapping[str, PostRow], optional: frozenset[int]) -> dict[str, Counted]:
-    counted = {post: Counted(row.views) for post, row in before.items()}
+def _count_views(history: History, counted: dict[str, Numbers], optional: frozenset[int]) -> None:
     for view in history.of("view"):
         asked, answer = view.invoke, view.completion
         if answer is not None and answer.type is Kind.FAILED:
             continue
-        lines = counted.get(view.key)
-        if lines is None:
-            lines = counted[view.key] = Counted()
+        lines = _numbers(counted, asked.key or "").views
         lines.sent.append(asked.n)
         if answer is not None and answer.type is Kind.OK and asked.n not in optional:
             lines.given.append(answer.n)
-    return _in_order(counted)
 
 
-def _likes(history: History, before: Mapping[str, PostRow], optional: frozenset[int]) -> dict[str, Counted]:
+def _count_likes(history: History, counted: dict[str, Numbers], optional: frozenset[int]) -> None:
     """Count users, not calls: a like is a like, however often it is sent."""
-    counted = {post: Counted(row.likes) for post, row in before.items()}
-    sent: set[tuple[str, object]] = set()
-    given: dict[tuple[str, object], int] = {}
+    given: dict[tuple[str, object], float] = {}
     for like in history.of("like"):
-        answer = like.completion
+        asked, answer = like.invoke, like.completion
         if answer is not None and answer.type is Kind.FAILED:
             continue
-        pair = like.key, like.asked.get("user")
-        if pair not in sent:
-            sent.add(pair)
-            counted.setdefault(like.key, Counted()).sent.append(like.begins)
-        if answer is not None and answer.type is Kind.OK and like.begins not in optional:
-            given[pair] = min(given.get(pair, answer.n), answer.n)
+        post = asked.key or ""
+        pair = post, asked.value.get("user") if asked.value else None
+        promised = answer is not None and answer.type is Kind.OK and asked.n not in optional
+        line = answer.n if answer is not None and promised else NEVER
+        first = given.get(pair)
+        if first is None:
+            given[pair] = line
+            _numbers(counted, post).likes.sent.append(asked.n)
+        elif line < first:
+            given[pair] = line
     for (post, _), line in given.items():
-        counted[post].given.append(line)
-    return _in_order(counted)
+        if line != NEVER:
+            counted[post].likes.given.append(int(line))
 
 
-def _in_order(counted: dict[str, Counted]) -> dict[str, Counted]:
-    for lines in counted.values():
-        lines.given.sort()
-    return counted
+def _numbers(counted: dict[str, Numbers], post: str) -> Numbers:
+    numbers = counted.get(post)
+    if numbers is None:
+        numbers = counted[post] = Numbers()
+    return numbers
 
 
 def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> list[str]:
@@ -96,16 +112,16 @@ def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> list
     served, wrong = read.completion, list[str]()
     if served is None or served.value is None:
         return wrong
-    answer, post, begins = served.value, read.key, read.begins
-    for name, posts in counters.items():
-        shown = answer.get(name)
-        if not isinstance(shown, int) or isinstance(shown, bool):
+    answer, post, begins, returned = served.value, read.invoke.key or "", read.invoke.n, served.n
+    numbers = counters.get(post, NOTHING)
+    for name, counted in (("views", numbers.views), ("likes", numbers.likes)):
+        shown = integer(answer.get(name))
+        if shown is None:
             continue
-        counted = posts.get(post, NOTHING)
         if current and counted.too_low(shown, begins):
-            low, _ = counted.between(begins, served.n)
+            low, _ = counted.between(begins, returned)
             wrong.append(f"get shows {shown} {name} of post {post}, and {low} had been acknowledged")
-        if counted.too_high(shown, served.n):
-            _, high = counted.between(begins, served.n)
+        if counted.too_high(shown, returned):
+            _, high = counted.between(begins, returned)
             wrong.append(f"get shows {shown} {name} of post {post}, and {high} had been attempted")
     return wrong

@@ -26,8 +26,8 @@ GOODPUT_MIN = 0.5
 RECOVERY_SECONDS = 5.0
 """How long after the last healing a platform may take until it carries its load again (seconds)."""
 
-WINDOW_SECONDS = 1.0
-"""Shortest time from which a rate is taken (seconds)."""
+WINDOW_SECONDS = 3.0
+"""Shortest time from which a rate is taken (seconds): longer than one lost answer keeps its client waiting."""
 
 ACKNOWLEDGED_MIN = 30
 """Fewest acknowledgements from which a rate is taken."""
@@ -46,6 +46,15 @@ def cascade(history: History, evidence: Evidence) -> Finding:
         violations += wrong
         doubts += unclear
     return finding(NAME, violations=violations, doubts=doubts, counts={"wrong": len(violations)})
+
+
+def comparable(history: History, paced: Paced) -> Paced | None:
+    """Return `paced`, or None where it is too short for a rate on both sides of the faults.
+
+    For a drill that keeps its pace anyway, and was not made to last until the
+    platform had its time to recover: it did not put recovery to the test.
+    """
+    return paced if history.faults and not _goodput(history, paced)[1] else None
 
 
 def _storm(history: History) -> list[Witness]:

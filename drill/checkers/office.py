@@ -33,7 +33,7 @@ class Offices:
         answer = served.value
         if answer and (answer.get("state", "known") != "known" or answer.get("degraded")):
             return False
-        at = bisect_left(self.lines, read.begins) - 1
+        at = bisect_left(self.lines, read.invoke.n) - 1
         if at < 0:
             return True
         if served.epoch is not None:
@@ -42,15 +42,25 @@ class Offices:
 
 
 def offices(history: History) -> Offices:
-    """Find who was in office, by the acknowledgements of writes alone."""
+    """Find who was in office, by the acknowledgements of writes alone.
+
+    Most answers come in the epoch of the one before and after its first, so
+    they are passed over unread.
+    """
     first: dict[int, tuple[int, str | None]] = {}
+    epoch, line = EPOCH_UNKNOWN, -1
     for operation in chain.from_iterable(map(history.of, WRITES)):
         answer = operation.completion
-        if answer is None or answer.epoch is None or answer.type is not Kind.OK:
+        if answer is None or (answer.epoch == epoch and answer.n > line):
             continue
-        known = first.get(answer.epoch)
-        if known is None or answer.n < known[0]:
-            first[answer.epoch] = answer.n, answer.site
+        if answer.epoch is None or answer.type is not Kind.OK:
+            continue
+        epoch, line = answer.epoch, answer.n
+        known = first.get(epoch)
+        if known is None or line < known[0]:
+            first[epoch] = line, answer.site
+        else:
+            line = known[0]
     newest, terms = EPOCH_UNKNOWN, []
     for epoch, (line, site) in sorted(first.items(), key=lambda item: item[1][0]):
         if epoch > newest:

@@ -6,21 +6,19 @@ or leaves a number out, promises nothing (`office.py`).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from drill.checkers.bounds import Counters, counters_of, wrong_numbers
+from drill.checkers.bounds import NEVER, Counters, counters_of, wrong_numbers
 from drill.checkers.evidence import Evidence
 from drill.checkers.no_ghosts import not_found, posts_shown
 from drill.checkers.office import Offices, offices
 from drill.checkers.record import PostRecord, Text, as_text, post_of, record_of, text_of, witness
 from drill.checkers.stranding import strandable
-from drill.history import History, Operation, Value
+from drill.history import Event, History, Kind, Operation, Value
 from drill.verdict import Finding, Witness, finding
 
 NAME = "read_honesty"
-
-NEVER = float("inf")
 
 
 @dataclass(slots=True)
@@ -43,21 +41,38 @@ class Texts:
         return self.ends[text][at - 1] if at else None
 
 
+@dataclass(slots=True)
+class Known:
+    """What the history says of one post, so that a read finds it with one look."""
+
+    upload: Operation | None = None
+    sent: float = NEVER  #: line at which its upload was sent
+    uploaded: float = NEVER  #: line at which it was acknowledged
+    deleting: float = NEVER  #: line at which its first delete was sent
+    deleted: float = NEVER  #: line at which a delete was acknowledged that nothing undoes
+    edits: Sequence[Operation] = ()  #: in the order of their invokes
+    texts: Texts | None = None  #: made when a read shows what was not the last to be sent
+
+    @property
+    def writes(self) -> list[Operation]:
+        """The upload and the edits, which may have set its text."""
+        return [*((self.upload,) if self.upload else ()), *self.edits]
+
+
+UNKNOWN = Known()
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What the history and the stores say, arranged so that each read is judged by itself."""
 
-    record: PostRecord
+    posts: Mapping[str, Known]
     offices: Offices
     counters: Counters
     before: frozenset[str]
-    sent: Mapping[str, int]  #: post -> line at which its upload was sent
-    uploaded: Mapping[str, int]  #: post -> line at which it was acknowledged
-    usual: Mapping[str, int]  #: `sent`, without the posts whose delete was acknowledged
-    deleting: Mapping[str, int]  #: post -> line at which its first delete was sent
-    deleted: Mapping[str, int]  #: post -> line at which a delete was acknowledged that nothing undoes
-    texts: Mapping[str, Texts]  #: of the posts that were edited
+    usual: Mapping[str, float]  #: post -> line at which it was sent, if no delete of it was acknowledged
     disputed: frozenset[str]  #: posts of which a version is held back: which one shows is not settled here
+    optional: frozenset[int]  #: lines of the invokes whose effect need not show
 
 
 def read_honesty(history: History, evidence: Evidence) -> Finding:
@@ -65,49 +80,54 @@ def read_honesty(history: History, evidence: Evidence) -> Finding:
     scene = _scene(history, evidence)
     violations: list[Witness] = []
     for get in history.of("get"):
-        if get.completion is not None and (get.ok or not_found(get)):
-            violations += [witness(get, what) for what in _wrong_get(get, scene)]
+        served = get.completion
+        if served is not None:
+            absent = not_found(get)
+            if absent or served.type is Kind.OK:
+                violations += [witness(get, what) for what in _wrong_get(get, served, scene, absent=absent)]
     for f in ("list", "feed"):
         for read in history.of(f):
-            if read.ok:
-                violations += [witness(read, what) for what in _wrong_list(read, scene)]
+            served = read.completion
+            if served is not None and served.type is Kind.OK and not _as_usual(served, scene):
+                violations += [witness(read, what) for what in _wrong_list(read, served.n, scene)]
     return finding(NAME, violations=violations, counts={"reads": len(violations)})
 
 
 def _scene(history: History, evidence: Evidence) -> Scene:
-    record = record_of(history)
-    optional = strandable(history, evidence.announced)
-    sent = {post: upload.begins for post, upload in record.uploads.items()}
-    deleted = _acknowledged(((post, record.gone_by(post)) for post in record.deletes), optional)
+    record, optional = record_of(history), strandable(history, evidence.announced)
+    posts = _posts(record, optional)
     return Scene(
-        record=record,
+        posts=posts,
         offices=offices(history),
         counters=counters_of(history, evidence),
         before=frozenset(evidence.before.posts if evidence.before else ()),
-        sent=sent,
-        usual={post: line for post, line in sent.items() if post not in deleted} if deleted else sent,
-        uploaded=_acknowledged(((post, (upload,)) for post, upload in record.uploads.items()), optional),
-        deleting={post: deletes[0].begins for post, deletes in record.deletes.items()},
-        deleted=deleted,
-        texts={post: _texts(record.writes(post), optional) for post in record.edits},
+        usual={post: known.sent for post, known in posts.items() if known.deleted == NEVER},
         disputed=_disputed(evidence),
+        optional=optional,
     )
 
 
-def _acknowledged(
-    promises: Iterable[tuple[str, Iterable[Operation]]], optional: frozenset[int]
-) -> dict[str, int]:
-    """Return the line of the first acknowledgement that must show, for each post that has one."""
-    first: dict[str, int] = {}
-    for post, operations in promises:
-        lines = [
-            operation.completion.n
-            for operation in operations
-            if operation.ok and operation.completion is not None and operation.begins not in optional
-        ]
-        if lines:
-            first[post] = min(lines)
-    return first
+def _posts(record: PostRecord, optional: frozenset[int]) -> dict[str, Known]:
+    posts = {post: _uploaded(upload, optional) for post, upload in record.uploads.items()}
+    for post, edits in record.edits.items():
+        posts.setdefault(post, Known()).edits = edits
+    for post, deletes in record.deletes.items():
+        known = posts.setdefault(post, Known())
+        known.deleting = deletes[0].begins
+        known.deleted = min((_promised(delete, optional) for delete in record.gone_by(post)), default=NEVER)
+    return posts
+
+
+def _uploaded(upload: Operation, optional: frozenset[int]) -> Known:
+    return Known(upload, upload.invoke.n, _promised(upload, optional))
+
+
+def _promised(operation: Operation, optional: frozenset[int]) -> float:
+    """Return the line from which the effect must show."""
+    answer = operation.completion
+    if answer is None or answer.type is not Kind.OK or operation.invoke.n in optional:
+        return NEVER
+    return answer.n
 
 
 def _texts(writes: list[Operation], optional: frozenset[int]) -> Texts:
@@ -139,41 +159,43 @@ def _disputed(evidence: Evidence) -> frozenset[str]:
     return frozenset(post for stores in sites for post in stores.hidden.get("posts", ()))
 
 
-def _wrong_get(read: Operation, scene: Scene) -> list[str]:
+def _wrong_get(read: Operation, served: Event, scene: Scene, *, absent: bool) -> list[str]:
     """Return what is wrong with an answered get; each look costs a lookup, whatever the history's length."""
-    served = read.completion
-    assert served is not None  # only answered reads come here
-    post, begins, returned = read.key, read.invoke.n, served.n
-    current = scene.offices.speaks(read)
-    if not_found(read):
-        if current and scene.uploaded.get(post, NEVER) < begins and not _going(post, returned, scene):
+    post, begins, returned = read.invoke.key or "", read.invoke.n, served.n
+    known, current = scene.posts.get(post, UNKNOWN), scene.offices.speaks(read)
+    if absent:
+        going = known.deleting < returned or post in scene.disputed
+        if current and known.uploaded < begins and not going:
             return [f"get answers that there is no post {post}, whose upload had been acknowledged"]
         return []
-    if scene.sent.get(post, NEVER) > returned and post not in scene.before:
+    if known.sent > returned and post not in scene.before:
         return [f"get shows post {post}, which nobody had uploaded"]
-    answer, wrong = served.value or {}, []
-    if current and _gone(post, begins, scene):
-        wrong.append(f"get shows post {post}, whose delete had been acknowledged")
-    wrong += wrong_numbers(read, scene.counters, current=current)
-    upload = scene.record.uploads.get(post)
-    if upload is not None:
-        wrong += _wrong_bytes(answer, upload)
-        if not (post not in scene.texts and _as_uploaded(answer, upload)):
-            wrong += _wrong_text(answer, scene, (post, begins, returned), current=current)
+    wrong = wrong_numbers(read, scene.counters, current=current)
+    if current and known.deleted < begins and post not in scene.disputed:
+        wrong.insert(0, f"get shows post {post}, whose delete had been acknowledged")
+    if known.upload is not None:
+        answer = served.value or {}
+        wrong += _wrong_bytes(answer, known.upload)
+        if not _says(answer, _newest_sent(known, known.upload, returned)):
+            wrong += _wrong_text(read, served, scene, known, current=current)
     return wrong
 
 
-def _going(post: str, returned: int, scene: Scene) -> bool:
-    return scene.deleting.get(post, NEVER) < returned or post in scene.disputed
+def _newest_sent(known: Known, upload: Operation, line: int) -> Operation:
+    """Return the write of the text that was sent last before `line`: it may always show."""
+    if not known.edits:
+        return upload
+    at = bisect_left(known.edits, line, key=_begins)
+    return known.edits[at - 1] if at else upload
 
 
-def _gone(post: str, begins: int, scene: Scene) -> bool:
-    return scene.deleted.get(post, NEVER) < begins and post not in scene.disputed
+def _begins(operation: Operation) -> int:
+    return operation.invoke.n
 
 
-def _as_uploaded(answer: Value, upload: Operation) -> bool:
-    """Whether the text is word for word that of the upload: all that a post without edits can show."""
-    asked = upload.asked
+def _says(answer: Value, write: Operation) -> bool:
+    """Whether the text shown is word for word that of `write`."""
+    asked = write.invoke.value or {}
     return (
         answer.get("title") == asked.get("title")
         and answer.get("caption") == asked.get("caption")
@@ -191,40 +213,42 @@ def _wrong_bytes(answer: Value, upload: Operation) -> list[str]:
     return wrong
 
 
-def _wrong_text(answer: Value, scene: Scene, read: tuple[str, int, int], *, current: bool) -> list[str]:
-    post, begins, returned = read
+def _wrong_text(read: Operation, served: Event, scene: Scene, known: Known, *, current: bool) -> list[str]:
+    answer = served.value or {}
     if "title" not in answer:
         return []
-    texts = scene.texts.get(post) or _texts(scene.record.writes(post), frozenset())
-    text = as_text(answer["title"], answer.get("caption"), answer.get("tags"))
-    ended = texts.last_end(text, returned)
+    if known.texts is None:
+        known.texts = _texts(known.writes, scene.optional)
+    post, text = read.key, as_text(answer["title"], answer.get("caption"), answer.get("tags"))
+    ended = known.texts.last_end(text, served.n)
     if ended is None:
         return [f"get of post {post} shows {text!r}, which nobody had sent"]
-    if current and ended < texts.since(begins) and post not in scene.disputed:
+    if current and ended < known.texts.since(read.begins) and post not in scene.disputed:
         return [f"get of post {post} shows {text!r}, although a later edit had been acknowledged"]
     return []
 
 
-def _wrong_list(read: Operation, scene: Scene) -> Iterator[str]:
+def _wrong_list(read: Operation, returned: int, scene: Scene) -> Iterator[str]:
     f, begins, posts = read.invoke.f, read.begins, posts_shown(read)
-    returned = read.completion.n if read.completion else begins
-    if _as_usual(posts, returned, scene):
-        return
     current, shown = scene.offices.speaks(read), frozenset(posts)
     if current and len(shown) < len(posts):
         for post in sorted(post for post in shown if posts.count(post) > 1):
             yield f"{f} shows post {post} {posts.count(post)} times"
     for post in sorted(shown):
-        if scene.sent.get(post, NEVER) > returned and post not in scene.before:
+        known = scene.posts.get(post, UNKNOWN)
+        if known.sent > returned and post not in scene.before:
             yield f"{f} shows post {post}, which nobody had uploaded"
-        if current and _gone(post, begins, scene):
+        if current and known.deleted < begins and post not in scene.disputed:
             yield f"{f} shows post {post}, whose delete had been acknowledged"
 
 
-def _as_usual(posts: tuple[str, ...], returned: int, scene: Scene) -> bool:
-    """Whether all had been sent, none twice and none deleted: found without a look at each."""
+def _as_usual(served: Event, scene: Scene) -> bool:
+    """Whether all posts shown had been sent, none twice and none deleted: found without a look at each."""
+    posts = (served.value or {}).get("posts")
+    if not isinstance(posts, list | tuple):
+        return True
     try:
         sent = set(map(scene.usual.__getitem__, posts))
-    except KeyError:
+    except (KeyError, TypeError):
         return False
-    return len(sent) == len(posts) and max(sent, default=-1) < returned
+    return len(sent) == len(posts) and max(sent, default=-1.0) < served.n

@@ -17,6 +17,7 @@ from drill.matrix import Cell, Return, cells, run_all, run_return, ways_back
 from drill.points import Point
 from drill.report import DrillResult, Report, write_report
 from drill.report.heat import HeatCell, HeatMap
+from drill.simulator.chance import OUTSIDE
 from drill.simulator.faults import SIMULATED_FAULTS
 from drill.simulator.results import command, result_of
 from drill.sweep import processes
@@ -73,7 +74,9 @@ def _told(done: Sequence[Cell]) -> str:
 
 
 def _verdict(done: Sequence[Cell], returns: Sequence[Return]) -> Verdict:
-    verdicts = {cell.verdict for cell in done} | {one.verdict for one in returns}
+    """No promise covers a state that was restored to an older one: those cells are shown, and not counted."""
+    inside = {cell.verdict for cell in done if (cell.fault, cell.victim) not in OUTSIDE}
+    verdicts = inside | {one.verdict for one in returns}
     if "violated" in verdicts or any(one.serves != "source" for one in returns):
         return Verdict.VIOLATED
     return Verdict.INCONCLUSIVE if "inconclusive" in verdicts else Verdict.HELD
@@ -153,7 +156,8 @@ def returns_of(returns: Sequence[Return]) -> HeatMap:
 def _print(done: Sequence[Cell], returns: Sequence[Return], folder: Path, verdict: Verdict) -> None:
     for cell in done:
         if cell.verdict in ("violated", "inconclusive"):
-            typer.echo(f"{cell.verdict} {cell.fault} {cell.victim} at {cell.point}: {cell.what}")
+            outside = "outside the promise, " if (cell.fault, cell.victim) in OUTSIDE else ""
+            typer.echo(f"{outside}{cell.verdict} {cell.fault} {cell.victim} at {cell.point}: {cell.what}")
     for one in returns:
         if one.verdict != "held" or one.serves != "source":
             typer.echo(f"{one.verdict} roll back at {one.point}: {one.serves} serves. {one.what}")

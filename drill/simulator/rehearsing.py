@@ -7,7 +7,7 @@ its goal and both sites must become alike within a stated bound.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
@@ -17,7 +17,8 @@ from cutover.model.journal import Entry, Intent
 from cutover.model.register import Parting
 from cutover.model.stage import Stage
 from cutover.protocol.replay import State, replay
-from drill.checkers import Announced, Evidence, Scheduled, judge
+from drill.checkers import Announced, Evidence, Paced, Scheduled, judge
+from drill.checkers.cascade import comparable
 from drill.drills import EARLY
 from drill.history import HistoryWriter, history_of
 from drill.planted.plant import Plant
@@ -68,6 +69,7 @@ class Rehearsing:
     _left: Parting | None = None  #: the newest parting
     _healed_at: float = 0.0
     _asked_at: float = 0.0  #: when an early roll back was asked for
+    _paced: Paced | None = None  #: while users kept one pace; None: they had done the most that they may
 
     async def run(self) -> Rehearsal:
         """Everything, in the loop's own time."""
@@ -82,6 +84,9 @@ class Rehearsing:
         self._listen(world)
         await self._migrate(workload)
         evidence, stage = await self._evidence()
+        recorded = history_of(events_of(written.getvalue()))
+        if self._paced is not None:
+            evidence = replace(evidence, paced=comparable(recorded, self._paced))
         away = any(not world.hosts[site].up for site in world.servers)
         await world.stop()
         self.problems += [Witness(what=f"a process ended by itself: {what}") for what in world.died]
@@ -96,7 +101,7 @@ class Rehearsing:
             history=written.getvalue(),
             entries=tuple(world.entries),
             evidence=evidence,
-            findings=(*judge(history_of(events_of(written.getvalue())), evidence), progress),
+            findings=(*judge(recorded, evidence), progress),
             stage=stage,
             seconds=loop.time(),
             asked_at=self._asked_at,
@@ -139,6 +144,7 @@ class Rehearsing:
         world = self._world
         world.start_sites()
         workload.hold(pace_seconds=self.conditions.pace_seconds)
+        held_at = asyncio.get_running_loop().time()
         clients = asyncio.ensure_future(workload.run())
         operators = [asyncio.ensure_future(self._operate()), asyncio.ensure_future(self._roll_back_early())]
         await self._within(GOAL_SECONDS, self._while_faults_come)
@@ -147,6 +153,8 @@ class Rehearsing:
         self._healed_at = asyncio.get_running_loop().time()
         if not await self._within(HEALED_SECONDS, self._to_the_goal):
             self._stuck()
+        if workload.done < workload.amount.most:
+            self._paced = Paced(begins=held_at + HEAD_START_SECONDS, ends=asyncio.get_running_loop().time())
         workload.release()
         await clients
         await self._within(HEALED_SECONDS, self._to_the_goal)  # a promotion may have come late
