@@ -8,7 +8,7 @@ from cutover.errors import Inconclusive, SiteUnreachable
 from cutover.model.register import Grant
 from cutover.protocol.replay import State
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.5
 """Pause between two looks at journal and register."""
 
 
