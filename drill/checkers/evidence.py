@@ -1,7 +1,7 @@
 """What checkers judge beside the history."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drill.stores import SiteStores
 
@@ -45,6 +45,7 @@ class Announced:
     epoch: int | None = (
         None  #: the last one that it held; what it acknowledged under a newer one is no excuse
     )
+    before: "Announced | None" = None  #: of a parting that came before: that site is home again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ class Evidence:
         """What was announced of a site that stayed away; None when it came back, or none had died."""
         if self.announced is None or self.serving is None or self.other is not None:
             return None
-        return self.announced if self.announced.site != self.serving.site else None
+        return replace(self.announced, before=None) if self.announced.site != self.serving.site else None
 
     @property
     def follows(self) -> bool:

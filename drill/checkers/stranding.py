@@ -12,7 +12,8 @@ def strandable(history: History, announced: Announced | None) -> frozenset[int]:
 
     They were acknowledged by the site that died, under no epoch newer than its
     last one, and within the announced seconds before its last acknowledgement.
-    How many of them may really be missing is for the caller to count.
+    How many of them may really be missing is for the caller to count. Of partings
+    that came before it is the same.
     """
     if announced is None:
         return frozenset()
@@ -22,9 +23,10 @@ def strandable(history: History, announced: Announced | None) -> frozenset[int]:
         if operation.ok and operation.invoke.f in PROMISES and _by(announced, operation)
     ]
     last = max((answer.t for _, answer in given if answer), default=0.0)
-    return frozenset(
+    covered = frozenset(
         operation.begins for operation, answer in given if answer and _covered(announced, answer, last)
     )
+    return covered | strandable(history, announced.before)
 
 
 def _by(announced: Announced, operation: Operation) -> bool:

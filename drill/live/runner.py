@@ -69,7 +69,7 @@ class LiveDrill:
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _problems: list[Witness] = field(default_factory=list)
     _lag: float | None = None
-    _left: Parting | None = None  #: the newest parting
+    _partings: dict[int, Parting] = field(default_factory=dict)  #: by the epoch of the survivor
     _ended: str = ""  #: why the coordinator is no more, when nobody killed it
 
     async def run(self, *, commit: str | None = None) -> DrillResult:
@@ -234,7 +234,8 @@ class LiveDrill:
         """A survivor serves, and the other site has not come home."""
         seen = await reached.parts.register.read()
         parted = seen.grant.parted if seen else None
-        self._left = parted or self._left
+        if parted is not None:
+            self._partings[parted.epoch] = parted
         return parted is not None
 
     async def _stuck(self, reached: Access) -> None:
@@ -325,14 +326,16 @@ class LiveDrill:
             complete=stage in (Stage.COMPLETE, Stage.ROLLED_BACK),
             scheduled=planned,
             content=self.content,
-            conflicts_expected=self._left is not None,
+            conflicts_expected=bool(self._partings),
             announced=self._announced(),
         )
 
     def _announced(self) -> Announced | None:
         """That a site was left, and came back: until then its peer did not show what it had not sent."""
-        left = self._left
-        return None if left is None else Announced(site=left.left, epoch=left.epoch - 1)
+        announced = None
+        for epoch in sorted(self._partings):
+            announced = Announced(site=self._partings[epoch].left, epoch=epoch - 1, before=announced)
+        return announced
 
     async def _stores(self, site: str) -> SiteStores | None:
         try:

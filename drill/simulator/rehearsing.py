@@ -66,7 +66,7 @@ class Rehearsing:
     problems: list[Witness] = field(default_factory=list)
     _world: World = field(init=False)
     _nemesis: Nemesis = field(init=False)
-    _left: Parting | None = None  #: the newest parting
+    _partings: dict[int, Parting] = field(default_factory=dict)  #: by the epoch of the survivor
     _healed_at: float = 0.0
     _asked_at: float = 0.0  #: when an early roll back was asked for
     _paced: Paced | None = None  #: while users kept one pace; None: they had done the most that they may
@@ -242,7 +242,7 @@ class Rehearsing:
             await Nap(OPERATOR_SECONDS)
             grant = world.witness.grant()
             if grant is not None and grant.parted is not None:
-                self._left = grant.parted
+                self._partings[grant.parted.epoch] = grant.parted
             waits = world.progress.waiting_for if world.progress else ""
             if "cutover approve" in waits:
                 await self._ask(None)
@@ -341,7 +341,7 @@ class Rehearsing:
                 stage=stage.value,
                 complete=stage in ENDED,
                 scheduled=struck,
-                conflicts_expected=self._left is not None,
+                conflicts_expected=bool(self._partings),
                 announced=self._announced(),
                 healed_at=self._healed_at,
                 converged_within=SETTLE_SECONDS,
@@ -358,12 +358,15 @@ class Rehearsing:
 
     def _announced(self) -> Announced | None:
         """What was said of a site that was left: how much, if it stays away; else only that it was."""
-        parted = self._left
-        if parted is None:
-            return None
-        away, seconds = not self._other_is_there(), parted.unsent.seconds
+        announced = None
+        for epoch in sorted(self._partings):
+            parted = self._partings[epoch]
+            announced = Announced(site=parted.left, epoch=epoch - 1, before=announced)
+        if announced is None or self._other_is_there():
+            return announced
+        seconds = self._partings[max(self._partings)].unsent.seconds
         bound = None if seconds is None else seconds + self.conditions.plan.lease.seconds
-        return Announced(site=parted.left, seconds=bound if away else None, epoch=parted.epoch - 1)
+        return replace(announced, seconds=bound)
 
 
 def _stage_of(entries: list[Entry]) -> Stage:
