@@ -204,6 +204,7 @@ DIES_WHILE_COPIED = Circumstances(
 COORDINATOR_SLEEPS = Circumstances(
     told="a coordinator freezes as it opens the target, and wakes after another one has rolled back",
     ending="roll-back",
+    operations=900,  # so that users are still at work when it wakes
     disturb=_coordinator_sleeps,
 )
 MANY_OPERATIONS = Circumstances(operations=480)
