@@ -4,7 +4,7 @@ At least what was acknowledged before a read began, at most what was attempted
 before its answer came; what was definitely refused counts for neither.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +24,17 @@ class Counted:
     base: int = 0  #: what it counted before the drill
     given: list[int] = field(default_factory=list)  #: lines of acknowledgements, in order
     sent: list[int] = field(default_factory=list)  #: lines of invokes, in order
+
+    def give(self, line: int) -> None:
+        """Take in an acknowledgement; most come in order."""
+        if self.given and line < self.given[-1]:
+            insort(self.given, line)
+        else:
+            self.given.append(line)
+
+    def holds(self, shown: int, begins: int, returned: int, *, current: bool) -> bool:
+        """Whether a read may show this number; a stale one (not `current`) may show less."""
+        return not (self.too_high(shown, returned) or (current and self.too_low(shown, begins)))
 
     def too_low(self, shown: int, begins: int) -> bool:
         """Whether more was acknowledged before line `begins` than is shown."""
@@ -61,9 +72,6 @@ def counters_of(history: History, evidence: Evidence) -> Counters:
     optional = strandable(history, evidence.announced)
     _count_views(history, counted, optional)
     _count_likes(history, counted, optional)
-    for numbers in counted.values():
-        numbers.views.given.sort()
-        numbers.likes.given.sort()
     return counted
 
 
@@ -75,7 +83,7 @@ def _count_views(history: History, counted: dict[str, Numbers], optional: frozen
         lines = _numbers(counted, asked.key or "").views
         lines.sent.append(asked.n)
         if answer is not None and answer.type is Kind.OK and asked.n not in optional:
-            lines.given.append(answer.n)
+            lines.give(answer.n)
 
 
 def _count_likes(history: History, counted: dict[str, Numbers], optional: frozenset[int]) -> None:
@@ -97,7 +105,7 @@ def _count_likes(history: History, counted: dict[str, Numbers], optional: frozen
             given[pair] = line
     for (post, _), line in given.items():
         if line != NEVER:
-            counted[post].likes.given.append(int(line))
+            counted[post].likes.give(int(line))
 
 
 def _numbers(counted: dict[str, Numbers], post: str) -> Numbers:
@@ -116,7 +124,7 @@ def wrong_numbers(read: Operation, counters: Counters, *, current: bool) -> list
     numbers = counters.get(post, NOTHING)
     for name, counted in (("views", numbers.views), ("likes", numbers.likes)):
         shown = integer(answer.get(name))
-        if shown is None:
+        if shown is None or counted.holds(shown, begins, returned, current=current):
             continue
         if current and counted.too_low(shown, begins):
             low, _ = counted.between(begins, returned)

@@ -27,7 +27,7 @@ RECOVERY_SECONDS = 5.0
 """How long after the last healing a platform may take until it carries its load again (seconds)."""
 
 WINDOW_SECONDS = 3.0
-"""Shortest time from which a rate is taken (seconds): longer than one lost answer keeps its client waiting."""
+"""Shortest time from which a rate is taken (seconds): longer than a lost answer holds its client up."""
 
 ACKNOWLEDGED_MIN = 30
 """Fewest acknowledgements from which a rate is taken."""

@@ -6,8 +6,10 @@ or leaves a number out, promises nothing (`office.py`).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from drill.checkers.bounds import NEVER, Counters, counters_of, wrong_numbers
 from drill.checkers.evidence import Evidence
@@ -86,10 +88,8 @@ def read_honesty(history: History, evidence: Evidence) -> Finding:
             if absent or served.type is Kind.OK:
                 violations += [witness(get, what) for what in _wrong_get(get, served, scene, absent=absent)]
     for f in ("list", "feed"):
-        for read in history.of(f):
-            served = read.completion
-            if served is not None and served.type is Kind.OK and not _as_usual(served, scene):
-                violations += [witness(read, what) for what in _wrong_list(read, served.n, scene)]
+        for read in _unusual(history.of(f), scene):
+            violations += [witness(read, what) for what in _wrong_list(read, scene)]
     return finding(NAME, violations=violations, counts={"reads": len(violations)})
 
 
@@ -207,8 +207,11 @@ def _wrong_bytes(answer: Value, upload: Operation) -> list[str]:
     """Find what no edit changes and yet is not as it was uploaded; `sha256` is of the bytes served."""
     wrong, asked = [], upload.asked
     for name in ("sha256", "size", "audio"):
-        served, sent = answer.get(name), asked.get(name)
-        if served != sent and served is not None and sent is not None:
+        served = answer.get(name)
+        if served is None:
+            continue
+        sent = asked.get(name)
+        if served != sent and sent is not None:
             wrong.append(f"get of post {post_of(upload)} serves {name} {served!r}, and {sent!r} was uploaded")
     return wrong
 
@@ -228,8 +231,8 @@ def _wrong_text(read: Operation, served: Event, scene: Scene, known: Known, *, c
     return []
 
 
-def _wrong_list(read: Operation, returned: int, scene: Scene) -> Iterator[str]:
-    f, begins, posts = read.invoke.f, read.begins, posts_shown(read)
+def _wrong_list(read: Operation, scene: Scene) -> Iterator[str]:
+    f, begins, returned, posts = read.invoke.f, read.begins, read.ends, posts_shown(read)
     current, shown = scene.offices.speaks(read), frozenset(posts)
     if current and len(shown) < len(posts):
         for post in sorted(post for post in shown if posts.count(post) > 1):
@@ -242,13 +245,35 @@ def _wrong_list(read: Operation, returned: int, scene: Scene) -> Iterator[str]:
             yield f"{f} shows post {post}, whose delete had been acknowledged"
 
 
-def _as_usual(served: Event, scene: Scene) -> bool:
-    """Whether all posts shown had been sent, none twice and none deleted: found without a look at each."""
-    posts = (served.value or {}).get("posts")
+def _unusual(reads: Iterable[Operation], scene: Scene) -> list[Operation]:
+    """Return the answered reads that show a post twice, or one that is not as usual.
+
+    All others are right without a look at each post. The answers are gone
+    through in their order, in which what had been sent by then only grows.
+    """
+    unusual, sent = list[Operation](), set[str]()
+    coming = deque(sorted(scene.usual.items(), key=itemgetter(1)))
+    for read in sorted(reads, key=_ends):
+        served = read.completion
+        if served is None or served.type is not Kind.OK:
+            continue
+        while coming and coming[0][1] < served.n:
+            sent.add(coming.popleft()[0])
+        if not _shows_only(served, sent):
+            unusual.append(read)
+    return sorted(unusual, key=_begins)
+
+
+def _ends(operation: Operation) -> float:
+    return operation.completion.n if operation.completion else NEVER
+
+
+def _shows_only(served: Event, sent: set[str]) -> bool:
+    posts = served.value.get("posts") if served.value else None
     if not isinstance(posts, list | tuple):
         return True
     try:
-        sent = set(map(scene.usual.__getitem__, posts))
-    except (KeyError, TypeError):
+        shown = set(posts)
+    except TypeError:
         return False
-    return len(sent) == len(posts) and max(sent, default=-1.0) < served.n
+    return len(shown) == len(posts) and shown <= sent

@@ -1,15 +1,14 @@
 """Comments and ledger entries: each acknowledged one is there exactly once, as it was sent."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from drill.checkers.surviving.tally import Tally
 from drill.history import Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A row of either table, reduced to what its operation asked for."""
 
     id: int
@@ -31,14 +30,12 @@ class Table:
 
 def comments(tally: Tally) -> None:
     """Judge `comments` as a set; a comment goes with its post when that is deleted."""
-    asked = {
-        operation.invoke.request or "": (
-            operation,
-            (operation.key, operation.asked.get("user"), operation.asked.get("body")),
-        )
-        for operation in tally.history.of("comment")
-        if operation.possible
-    }
+    asked = {}
+    for operation in tally.history.of("comment"):
+        if operation.possible:
+            sent = operation.invoke.value or {}
+            said = operation.key, sent.get("user"), sent.get("body")
+            asked[operation.invoke.request or ""] = operation, said
     entries = [
         Entry(row.id, row.request_id, (row.post_id, row.author, row.body))
         for row in tally.stores.comments.values()
@@ -50,14 +47,14 @@ def comments(tally: Tally) -> None:
 
 def ledger(tally: Tally) -> None:
     """Judge `ledger`: money outlives its post, so nothing excuses a missing entry."""
-    asked = {
-        operation.invoke.request or "": (
-            operation,
-            (operation.asked.get("account", operation.key), operation.asked.get("cents")),
-        )
-        for operation in tally.history.of("earn")
-        if operation.possible
-    }
+    asked = {}
+    for operation in tally.history.of("earn"):
+        if operation.possible:
+            sent = operation.invoke.value or {}
+            asked[operation.invoke.request or ""] = (
+                operation,
+                (sent.get("account", operation.key), sent.get("cents")),
+            )
     entries = [
         Entry(row.id, row.request_id, (row.account, row.cents)) for row in tally.stores.ledger.values()
     ]
@@ -66,11 +63,9 @@ def ledger(tally: Tally) -> None:
 
 
 def _judge(tally: Tally, table: Table) -> None:
-    found: dict[str, list[Entry]] = defaultdict(list)
-    for entry in table.entries:
-        found[entry.request].append(entry)
+    found = _by_request(table.entries)
     for request, (operation, asked) in table.operations.items():
-        rows = found.get(request, ())
+        rows = found.get(request)
         if rows:
             _present(tally, table, operation, asked, rows)
         elif operation.ok:
@@ -81,6 +76,17 @@ def _judge(tally: Tally, table: Table) -> None:
             f"made it, or that was refused (request {request!r})"
         )
         tally.foreign(f"unexpected_{table.name}", str(found[request][0].id), what)
+
+
+def _by_request(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        rows = found.get(entry.request)
+        if rows is None:
+            found[entry.request] = [entry]
+        else:
+            rows.append(entry)
+    return found
 
 
 def _absent(tally: Tally, table: Table, operation: Operation) -> None:
@@ -99,7 +105,9 @@ def _absent(tally: Tally, table: Table, operation: Operation) -> None:
 def _present(
     tally: Tally, table: Table, operation: Operation, asked: tuple[object, ...], rows: Sequence[Entry]
 ) -> None:
-    first = rows[0]
+    first, answered = rows[0], operation.answered.get(table.answer)
+    if len(rows) == 1 and operation.ok and first.said == asked and answered in (None, first.id):
+        return
     if len(rows) > 1:
         what = (
             f"request {operation.invoke.request} made {len(rows)} of {table.name} "
@@ -111,7 +119,6 @@ def _present(
     if first.said != asked:
         what = f"{table.singular} {first.id} at {tally.stores.site} says {first.said!r}, sent was {asked!r}"
         tally.wrong(f"wrong_{table.name}", operation, what, key=str(first.id))
-    answered = operation.answered.get(table.answer)
     if operation.ok and answered is not None and all(row.id != answered for row in rows):
         what = f"{table.singular} {answered}, as acknowledged, is {first.id} at {tally.stores.site}"
         tally.wrong(f"wrong_{table.name}", operation, what, key=str(answered))

@@ -1,6 +1,7 @@
 """Uploads, edits and deletes: the post is there, once, and says what was last acknowledged."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from drill.checkers.record import Text, as_text, text_of
 from drill.checkers.surviving.tally import Tally
@@ -26,7 +27,7 @@ def _present_or_gone(tally: Tally, post: str, upload: Operation) -> None:
         return
     if not upload.ok:
         tally.counts["recovered_posts"] += 1
-    deletes = tally.record.gone_by(post)
+    deletes = tally.record.gone_by(post) if tally.record.may_be_deleted(post) else ()
     if deletes:
         _back(tally, post, deletes)
         return
@@ -35,7 +36,7 @@ def _present_or_gone(tally: Tally, post: str, upload: Operation) -> None:
         tally.wrong("wrong_posts", upload, f"post {post} at {tally.stores.site} {wrong}", key=post)
 
 
-def _back(tally: Tally, post: str, deletes: list[Operation]) -> None:
+def _back(tally: Tally, post: str, deletes: Sequence[Operation]) -> None:
     """Blame a delete that must have had its effect, if there is one, before one that may be stranded.
 
     A user's edit beats a concurrent delete; that delete is then in quarantine, which is not its loss.
@@ -48,13 +49,13 @@ def _back(tally: Tally, post: str, deletes: list[Operation]) -> None:
 
 def _wrong_with(row: PostRow, upload: Operation) -> str | None:
     asked = upload.asked
-    for name, found in (
-        ("author", row.author),
-        ("audio", row.audio),
-        ("sha256", row.sha256),
-        ("size", row.size),
+    for name, field, found in (
+        ("author", "user", row.author),
+        ("audio", "audio", row.audio),
+        ("sha256", "sha256", row.sha256),
+        ("size", "size", row.size),
     ):
-        expected = asked.get("user" if name == "author" else name)
+        expected = asked.get(field)
         if expected is not None and found != expected:
             return f"has {name} {found!r}, and its upload said {expected!r}"
     return None
@@ -63,6 +64,8 @@ def _wrong_with(row: PostRow, upload: Operation) -> str | None:
 def _wrong_text(tally: Tally, row: PostRow) -> str | None:
     """Return what is wrong with the text; edits that are stranded are noted as such, and are not wrong."""
     writes = tally.record.writes(row.id)
+    if len(writes) == 1 and _says(row, writes[0]):
+        return None
     allowed = possible_texts(writes)
     text = as_text(row.title, row.caption, row.tags)
     if text in allowed:
@@ -75,6 +78,15 @@ def _wrong_text(tally: Tally, row: PostRow) -> str | None:
         if write.ok and write.begins > newest:
             tally.lost("lost_edits", write, f"an edit of post {row.id} is not at {tally.stores.site}")
     return None
+
+
+def _says(row: PostRow, write: Operation) -> bool:
+    asked = write.asked
+    return (
+        row.title == asked.get("title")
+        and row.caption == asked.get("caption")
+        and list(row.tags) == asked.get("tags")
+    )
 
 
 def possible_texts(writes: list[Operation]) -> set[Text]:

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 
 from drill.checkers import REGISTRY, Evidence, Paced
-from drill.checkers.cascade import ACKNOWLEDGED_MIN, ATTEMPTS_MAX, OPERATIONS_MIN, RECOVERY_SECONDS
+from drill.checkers.cascade import (
+    ACKNOWLEDGED_MIN,
+    ATTEMPTS_MAX,
+    OPERATIONS_MIN,
+    RECOVERY_SECONDS,
+    WINDOW_SECONDS,
+    comparable,
+)
 from drill.history import Event, History, Kind, Outcome, history_of
 from drill.stores import LedgerRow, ObjectFacts
 from drill.verdict import Finding, Verdict
@@ -297,6 +304,20 @@ def test_too_little_load_shows_nothing_of_recovery(too_little: str) -> None:
     )
     evidence = replace(Story().evidence(), paced=Paced(begins=0.0, ends=ends))
     assert cascade(history, evidence).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("begins", "lasts", "asked"),
+    [(0.0, WINDOW_SECONDS, True), (0.0, WINDOW_SECONDS - 0.1, False), (10.1 - WINDOW_SECONDS, 5.0, False)],
+)
+def test_recovery_is_asked_for_only_where_one_pace_was_kept_on_both_sides(
+    begins: float, lasts: float, *, asked: bool
+) -> None:
+    healed = 12.0 + RECOVERY_SECONDS
+    history = numbered(*calls(seconds=10, rate=100.0, since=0.0), *fault_at(10.0, until=12.0))
+    paced = Paced(begins=begins, ends=healed + lasts)
+    assert comparable(history, paced) == (paced if asked else None)
+    assert comparable(numbered(*calls(seconds=20, rate=100.0, since=0.0)), paced) is None
 
 
 @pytest.mark.parametrize(("more", "verdict"), [(0, Verdict.HELD), (1, Verdict.VIOLATED)])

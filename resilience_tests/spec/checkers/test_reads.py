@@ -174,3 +174,41 @@ def test_a_feed_that_says_that_it_is_degraded_may_repeat_itself() -> None:
     story, post = liked_and_viewed()
     answer = {"posts": [post, post], "degraded": True}
     assert read(story, "feed", "bob", answer).verdict is Verdict.HELD
+
+
+def test_a_get_that_shows_an_edit_before_it_was_sent_is_found() -> None:
+    story, post = liked_and_viewed()
+    story.does("edit", post, edited("second"), "r-4")
+    assert read(story, "get", post, shown(**edited("third"))).verdict is Verdict.VIOLATED
+    story.does("edit", post, edited("third"), "r-5")
+    assert story.judged_by("read_honesty").verdict is Verdict.VIOLATED
+
+
+def test_views_count_from_their_acknowledgements_whichever_was_sent_first() -> None:
+    story, post = liked_and_viewed()
+    slow = story.begin("view", post, {"user": "eve"}, "r-8", process="c2")
+    story.does("view", post, {"user": "ann"}, "r-9")
+    finding = read(story, "get", post, shown(views=1))
+    story.end(slow, Outcome.OK, {})
+    assert finding.verdict is story.judged_by("read_honesty").verdict is Verdict.VIOLATED
+
+
+def test_a_like_that_is_sent_twice_counts_from_its_first_acknowledgement() -> None:
+    story, post = liked_and_viewed()
+    slow = story.begin("like", post, {"user": "eve"}, "r-8", process="c2")
+    story.does("like", post, {"user": "eve"}, "r-9")
+    read(story, "get", post, shown(likes=1))
+    story.end(slow, Outcome.OK, {})
+    assert story.judged_by("read_honesty").verdict is Verdict.VIOLATED
+
+
+def test_a_site_is_relieved_by_the_first_answer_of_the_next_epoch_whichever_was_sent_first() -> None:
+    story, post = liked_and_viewed()
+    slow = story.begin("view", post, {"user": "eve"}, "r-7", process="c2")
+    story.platform.cut_over()
+    story.does("view", post, {"user": "ann"}, "r-8")
+    asked = story.begin("get", post, None, "r-9")
+    old = story.writer.complete(asked, Outcome.OK, value=shown(views=1), site="east", epoch=1)
+    story.lines.append(old)
+    story.end(slow, Outcome.OK, {})
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
