@@ -42,7 +42,7 @@ async def test_ones_own_tables_move_under_writes_and_come_back_with_what_the_tar
         status = await shop.call("status")
         assert (status.status, status.answer["stage"]) == (0, "soak"), status
         details = status.answer["details"]
-        assert (details["serving"], details["epoch"], details["eligible"]) == ("west", 2, ["west"])
+        assert (details["serving"], details["epoch"], details["eligible"]) == ("west", 2, ["east"])
         assert [details["sites"][site]["fence"] for site in ("east", "west")] == ["closed", "open"]
         assert (await shop.call("verify")).status == 0
         back = await shop.call("roll-back")

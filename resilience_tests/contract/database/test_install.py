@@ -195,7 +195,10 @@ async def test_an_installation_that_cannot_get_a_table_names_who_has_it_and_can_
         assert (await east.fence()).state is FenceState.OPEN
 
 
-async def test_a_worker_that_still_applies_is_named_before_its_origin_is_taken(database: Database) -> None:
+async def test_a_worker_that_still_applies_is_named_before_its_origin_is_taken(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "WAIT_SECONDS", 0.2)
     async with prepared(database, "west") as west, database.session("cutover_applier") as worker:
         name = f"cutover_{database.name}"
         await worker.execute("select pg_replication_origin_create(%s)", [name])
