@@ -89,7 +89,15 @@ class Running:
             async with asyncio.timeout(DEADLINE), self._more:
                 await self._more.wait_for(said)
         told = "".join(self.lines)
-        assert what in told, f"it did not say {what!r} within {DEADLINE:.0f} s; it said:\n{told}"
+        if what not in told:
+            raise AssertionError(f"it did not say {what!r} {await self._until_when()}; it said:\n{told}")
+
+    async def _until_when(self) -> str:
+        if self.process.returncode is None:
+            return f"within {DEADLINE:.0f} s"
+        assert self.process.stdout is not None
+        answer = (await self.process.stdout.read()).decode()
+        return f"before it ended with status {self.process.returncode}, answering {answer}"
 
     async def end(self) -> Ended:
         """Wait for its end."""
