@@ -127,6 +127,8 @@ class Agent:
                 await change_register(self.parts, self._without_the_drain)
             case Reopen(epoch, guard):
                 await self._ask_peer()
+                if fence.epoch < epoch:  # whoever forgot that it was opened forgot where its ids stood, too
+                    await self._raise_ids(guard)
                 await self._open(epoch, guard)
             case Promote(lease_count):
                 await self._promote(lease_count)
@@ -168,9 +170,13 @@ class Agent:
     async def _take_office(self, epoch: int, guard: Guard) -> None:
         """Once it follows no more, nothing of the peer's can come after its own first write."""
         await self._database.unfollow(guard=guard)
+        await self._raise_ids(guard)
+        await self._open(epoch, guard)
+
+    async def _raise_ids(self, guard: Guard) -> None:
+        """Above the highest that was ever recorded (S10)."""
         ceilings = (await self._read()).ceilings
         await self._database.raise_sequences(dict(ceilings), guard=guard)
-        await self._open(epoch, guard)
 
     async def _read(self) -> Grant:
         return await change_register(self.parts, lambda _: None)

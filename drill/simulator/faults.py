@@ -329,8 +329,8 @@ async def _restore(struck: Struck) -> None:
     await world.kill_site(struck.site)
     state = dict(older.servers.get(struck.site, {}))
     server = world.servers[struck.site]
-    if state:
-        server.keep_log_up_to(min(state.pop("log"), len(server.log)))
+    if state and state["log"] <= len(server.log):  # else its death took more: that state was never on a disk
+        server.keep_log_up_to(state.pop("log"))
         for name, value in state.items():
             setattr(server, name, value)
         world.stores[struck.site].objects = dict(older.stores[struck.site])
