@@ -8,7 +8,9 @@ from cutover.cli.answer import Answer
 from cutover.cli.options import OutputsOption, PlanOption
 
 if TYPE_CHECKING:
+    from cutover.engine.coordinator import Coordinator
     from cutover.engine.parts import Parts
+    from cutover.model.stage import Stage
 
 OPERATOR = "operator"
 """The place that a coordinator runs at: none of the sites."""
@@ -35,21 +37,31 @@ async def coordinate(parts: "Parts") -> None:
     from cutover.engine.coordinator import Coordinator
     from cutover.engine.rebuild import check_journal
     from cutover.engine.resting import LOOK_SECONDS, rest
-    from cutover.errors import BadInput, Inconclusive, NotReady, Refused, SiteUnreachable, StaleTerm
+    from cutover.errors import Inconclusive, SiteUnreachable
     from cutover.protocol.advance import ENDED
 
     teller, trouble = Teller(), complain()
     while True:
         try:
             await check_journal(parts)
-            if await Coordinator(parts, report=teller.tell).run() in ENDED:
+            if await _carried_on(Coordinator(parts, report=teller.tell)) in ENDED:
                 return
             await rest(parts)
-        except (StaleTerm, BadInput, NotReady):
-            raise
-        except (SiteUnreachable, Inconclusive, Refused) as error:  # what refuses now may not in a moment
+        except (SiteUnreachable, Inconclusive) as error:  # preflight needs both sites: they may come back
             trouble(f"{error}")
             await parts.clock.sleep(LOOK_SECONDS)
+
+
+async def _carried_on(carrier: "Coordinator") -> "Stage":
+    """What refuses now may not in a moment; another coordinator or a wrong plan will go on to."""
+    from cutover.errors import BadInput, Inconclusive, NotReady, Refused, StaleTerm
+
+    try:
+        return await carrier.run()
+    except (StaleTerm, BadInput, NotReady):
+        raise
+    except Refused as error:
+        raise Inconclusive(f"{error}") from error
 
 
 def coordinator(*, outputs: OutputsOption, plan: PlanOption = None) -> Answer:

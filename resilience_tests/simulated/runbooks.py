@@ -40,7 +40,7 @@ class Attended(Rehearsing):
             await Nap(LOOK_SECONDS)
             grant = self._world.witness.grant()
             if grant is not None and grant.parted is not None:
-                self._left = grant.parted
+                self._partings[grant.parted.epoch] = grant.parted
 
 
 def drilled(night: Night, plan: Plan, seed: int = 1) -> Rehearsal:
