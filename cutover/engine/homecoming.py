@@ -243,16 +243,16 @@ async def _dragged(
             ]
             rows = await parts.rows[left].rows_of(reference.child, gone)
             found.setdefault(place, {}).update({(reference.child, child): row for child, row in rows.items()})
-    return found | _known_gone(references, contested, ours, found)
+    return _with_known_gone(references, contested, ours, found)
 
 
-def _known_gone(
+def _with_known_gone(
     references: Sequence[Reference],
     contested: Mapping[Place, int],
     ours: Divergences,
     found: dict[Place, dict[Place, Row]],
 ) -> dict[Place, dict[Place, Row]]:
-    """Rows that only the survivor ever had: made there after the fork, and deleted with their parent."""
+    """With rows that only the survivor ever had: made there after the fork, and deleted with their parent."""
     for place, one in ours.items():
         if one.row is not None or one.gone is None:
             continue

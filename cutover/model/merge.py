@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from cutover.model.change import Key, ObjectName, Row
+from cutover.model.change import Key, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,6 @@ class Divergence:
     deltas: tuple[tuple[str, Decimal], ...] = ()  #: sum of what was added to each counter
     request: str | None = None  #: of the last change, if a user asked for it
     transaction: int = 0  #: the last one that changed it
-    objects: tuple[ObjectName, ...] = ()  #: that the row as it was left owns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
