@@ -26,8 +26,7 @@ def acknowledged(history: History, evidence: Evidence) -> Finding:
     tally = tally_of(history, evidence)
     if tally is None:
         return unread(NAME)
-    for part in (posts, comments, ledger, likes, views, queue, sessions):
-        part(tally)
+    tally.look(posts, comments, ledger, likes, views, queue, sessions)
     if not any(operation.ok for f in WRITES for operation in history.of(f)):
         tally.doubts.append(Witness(what="no write was acknowledged, so nothing was put to the test"))
     return tally.finding(NAME)

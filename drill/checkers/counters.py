@@ -21,8 +21,7 @@ def counters(history: History, evidence: Evidence) -> Finding:
     tally = tally_of(history, evidence)
     if tally is None:
         return unread(NAME)
-    likes(tally)
-    views(tally)
+    tally.look(likes, views)
     _shown(tally, evidence)
     return tally.finding(NAME)
 

@@ -8,6 +8,9 @@ from drill.stores import SiteStores
 FOLLOWING = frozenset({"catch_up", "verify", "drain", "cut_over", "soak"})
 """Stages in which the site that does not serve has everything, once the stream has caught up."""
 
+PARTED = "parted"
+"""The stage in which a survivor serves, and has not taken over what the other site had not sent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduled:
@@ -78,10 +81,17 @@ class Evidence:
 
     @property
     def stranded(self) -> Announced | None:
-        """What was announced of a site that stayed away; None when it came back, or none had died."""
-        if self.announced is None or self.serving is None or self.other is not None:
+        """What was announced of a site whose tail nobody could bring home; None when none was left so."""
+        if self.announced is None or self.serving is None or self.announced.site == self.serving.site:
             return None
-        return replace(self.announced, before=None) if self.announced.site != self.serving.site else None
+        if self.other is not None and not self.unlisted:
+            return None
+        return replace(self.announced, before=None)
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether the site that was left is there, and its peer never lived to take over its tail."""
+        return self.stage == PARTED and self.other is not None
 
     @property
     def follows(self) -> bool:

@@ -17,7 +17,7 @@ def ledger(history: History, evidence: Evidence) -> Finding:
     tally = tally_of(history, evidence)
     if tally is None:
         return unread(NAME)
-    entries.ledger(tally)
+    tally.look(entries.ledger)
     _sums(tally)
     return tally.finding(NAME)
 

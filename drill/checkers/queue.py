@@ -15,5 +15,5 @@ def queue(history: History, evidence: Evidence) -> Finding:
     tally = tally_of(history, evidence)
     if tally is None:
         return unread(NAME)
-    entries.queue(tally)
+    tally.look(entries.queue)
     return tally.finding(NAME)

@@ -15,5 +15,5 @@ def sessions(history: History, evidence: Evidence) -> Finding:
     tally = tally_of(history, evidence)
     if tally is None:
         return unread(NAME)
-    rows.sessions(tally)
+    tally.look(rows.sessions)
     return tally.finding(NAME)

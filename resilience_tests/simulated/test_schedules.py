@@ -143,12 +143,10 @@ def test_a_failing_drill_is_made_smaller_and_told_as_a_story() -> None:
     assert json.loads(small.schedule.text())["plant"] == "bytes-never-copied"
 
 
-OPEN = sorted((ROOT / "resilience_tests" / "schedules" / "open").glob("*.json"))
+UNJUDGED = sorted((ROOT / "resilience_tests" / "schedules" / "inconclusive").glob("*.json"))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="violated, and not mended yet: the file says what is known"
-)
-@pytest.mark.parametrize("file", OPEN, ids=lambda file: file.stem)
-def test_what_is_violated_still(file: Path) -> None:
-    assert played(read_schedule(file)).verdict is not Verdict.VIOLATED
+@pytest.mark.parametrize("file", UNJUDGED, ids=lambda file: file.stem)
+def test_what_nobody_can_say_yet_is_neither_held_nor_violated(file: Path) -> None:
+    told = played(read_schedule(file))
+    assert told.verdict is Verdict.INCONCLUSIVE, told.explained()

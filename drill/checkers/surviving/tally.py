@@ -1,7 +1,8 @@
 """What was found to be wrong, while the parts go through their rows."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from drill.checkers.evidence import Announced, Evidence
 from drill.checkers.record import PostRecord, hidden_reason, integer, record_of, witness
@@ -34,10 +35,18 @@ class Tally:
     strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
     apart: frozenset[int] = frozenset()  #: the same of a site that was left, also when it came back
     unread: frozenset[int] = frozenset()  #: lines of the invokes acknowledged after the stores were read
+    left: "Tally | None" = None  #: of the site that was left, where its tail must lie that nobody has listed
     violations: list[Witness] = field(default_factory=list)
     doubts: list[Witness] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+
+    def look(self, *parts: "Callable[[Tally], None]") -> None:
+        """Let each part go through the rows, and through those of the site that was left."""
+        for part in parts:
+            part(self)
+            if self.left is not None:
+                part(self.left)
 
     def wrong(self, count: str, operation: Operation, what: str, *, key: str | None = None) -> None:
         """Note that the promise made to `operation` is broken."""
@@ -88,22 +97,31 @@ class Tally:
         return True
 
     def finding(self, checker: str) -> Finding:
-        """Conclude: of what is missing, no more than was announced is stranded; the oldest rest is lost."""
+        """Conclude: of what is missing, no more than was announced is stranded; the oldest rest is lost.
+
+        What is to come home from the site that was left is lost if it is not there either.
+        """
         times = {missing.operation.begins: missing.operation.ends for missing in self.missing}
         oldest_first = sorted(times, key=times.__getitem__)
         limit = self.announced.transactions if self.announced else None
         excess = frozenset(oldest_first[: max(0, len(oldest_first) - limit)] if limit is not None else ())
+        nowhere = frozenset(one.operation.begins for one in self.left.missing) if self.left else frozenset()
         for missing in self.missing:
-            self._settle(missing, lost=missing.operation.begins in excess)
+            self._settle(missing, excess, nowhere)
         return finding(checker, violations=self.violations, doubts=self.doubts, counts=self.counts)
 
-    def _settle(self, missing: Missing, *, lost: bool) -> None:
-        if lost:
+    def _settle(self, missing: Missing, excess: frozenset[int], nowhere: frozenset[int]) -> None:
+        if missing.operation.begins in excess:
             what = f"{missing.what}; more is missing than was announced"
             self._blame(missing.count, missing.operation, what, missing.key)
             return
+        if self.left is not None and missing.operation.begins in nowhere:
+            what = f"{missing.what}, nor at {self.left.stores.site}, which had acknowledged it"
+            self._blame(missing.count, missing.operation, what, missing.key)
+            return
         self.counts[missing.count.replace("lost_", "stranded_").replace("returned_", "stranded_")] += 1
-        what = f"{missing.what}; announced as stranded at the site that died"
+        where = f"stranded at {self.left.stores.site}" if self.left else "stranded at the site that died"
+        what = f"{missing.what}; announced as {where}"
         self.doubts.append(witness(missing.operation, what, key=missing.key))
 
 
@@ -111,7 +129,7 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
     """Return an empty tally of the serving site's stores; None when they could not be read."""
     if evidence.serving is None:
         return None
-    return Tally(
+    known = Tally(
         history,
         record_of(history),
         evidence.serving,
@@ -122,3 +140,7 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
         strandable(history, evidence.announced),
         acknowledged_after(history, evidence.read_at),
     )
+    if evidence.stranded is None or evidence.other is None:
+        return known
+    left = replace(known, stores=evidence.other, violations=[], doubts=[], missing=[], counts=Counter())
+    return replace(known, left=left)

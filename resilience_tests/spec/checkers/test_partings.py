@@ -8,6 +8,7 @@ import pytest
 
 from drill.checkers import Announced, Evidence, judge
 from drill.history import Outcome
+from drill.stores import SiteStores
 from drill.verdict import Verdict
 from resilience_tests.spec.checkers.damage import lost_post, serving_of
 from resilience_tests.spec.checkers.story import Story, changed, edited, post_id, told, uploaded
@@ -83,6 +84,15 @@ def away(story: Story, announced: Announced | None) -> Evidence:
     return story.evidence(other=None, announced=announced)
 
 
+def left_with(*tails: Tail) -> SiteStores:
+    """What lies at east when it is back: what it had before it was left, and these."""
+    story = Story()
+    post = story.upload("r-1")
+    for tail in tails:
+        tail(story, post)
+    return replace(serving_of(story.evidence()), site="east")
+
+
 EAST = Announced(site="east", transactions=1, epoch=1)
 
 
@@ -132,6 +142,28 @@ def test_a_site_that_came_home_has_nothing_stranded() -> None:
     story, _ = parted(an_upload)
     finding = story.judged_by("acknowledged", story.evidence(announced=EAST))
     assert (finding.verdict, finding.counts["lost_posts"]) == (Verdict.VIOLATED, 1)
+
+
+@pytest.mark.parametrize(("tail", "count", "part"), TAILS, ids=[tail.__name__ for tail, _, _ in TAILS])
+def test_a_tail_that_nobody_has_listed_yet_is_stranded_while_it_is_there(
+    tail: Tail, count: str, part: str
+) -> None:
+    """The survivor died before it could: the drill ends in `parted`, and the site that was left is up."""
+    story, _ = parted(tail)
+    unlisted = story.evidence(announced=EAST, stage="parted", other=left_with(tail))
+    for checker in {"acknowledged", part}:
+        finding = story.judged_by(checker, unlisted)
+        assert finding.verdict is Verdict.INCONCLUSIVE, finding
+        assert finding.counts[count] == 1
+
+
+@pytest.mark.parametrize("tail", [tail for tail, _, _ in TAILS])
+def test_a_tail_that_is_at_neither_site_is_lost(tail: Tail) -> None:
+    story, _ = parted(tail)
+    forgotten = story.evidence(announced=EAST, stage="parted", other=left_with())
+    finding = story.judged_by("acknowledged", forgotten)
+    assert finding.verdict is Verdict.VIOLATED, finding
+    assert "nor at east" in finding.witnesses[0].what
 
 
 def test_an_unanswered_tail_is_neither_stranded_nor_lost() -> None:
