@@ -9,6 +9,7 @@ from typing import Any
 from infra.embedded.binaries import Binaries
 from infra.embedded.services import Addresses, Services
 from infra.embedded.state import StackFolder, write_json
+from infra.s3_engines.resolve import OWN
 from infra.topology import two_sites
 
 
@@ -28,6 +29,8 @@ class Description:
     postgres_folder: str
     postgres_version: int
     schema: str | None  #: SQL file that the role platform runs in each new database
+    s3_server: str = OWN  #: which object store every place runs, a name of `infra.s3_engines`
+    s3_program: str | None = None  #: its binary; None for our own, which is forked
     run: int = 0
     extras: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Settings added to the stack's own, by kind of process or by its full name."""

