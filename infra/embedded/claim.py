@@ -1,6 +1,7 @@
 """Taking a name and a block of ports for a new stack, so that no other stack has them."""
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import replace
@@ -43,11 +44,9 @@ def claim(state: StateFolder, description: Description) -> tuple[Description, in
 
 
 def _ports_taken(state: StateFolder) -> list[int]:
-    taken = []
-    for folder in state.stacks():
-        if folder.description.exists():
-            taken.append(min(Description.load(folder).ports.values()))
-    return taken
+    """Return the first port of every stack, also of one of another version whose rest we cannot read."""
+    described = [folder.description for folder in state.stacks() if folder.description.exists()]
+    return [min(json.loads(file.read_text())["ports"].values()) for file in described]
 
 
 def _first_try(name: str) -> int:
