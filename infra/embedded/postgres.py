@@ -16,7 +16,8 @@ import struct
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -56,12 +57,24 @@ dynamic_shared_memory_type = mmap
 log_line_prefix = '%m [%p] %q%u@%d '
 """
 
-HOST_ACCESS = """
-local all         postgres               peer map=stack
-local all         all                    scram-sha-256
-host  all         all      127.0.0.1/32  scram-sha-256
-host  replication all      127.0.0.1/32  scram-sha-256
+INITDB = ("-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "--auth=reject", "--no-instructions")
+"""How a data directory begins; nothing of it is synced yet."""
+
+LOCAL_ACCESS = """
+local all         postgres  peer map=stack
+local all         all       scram-sha-256
 """
+
+
+def host_access(networks: Iterable[str]) -> str:
+    """Return `pg_hba.conf`: ourselves over the socket, and by password who comes from these networks."""
+    lines = (f"host all,replication all {network} scram-sha-256\n" for network in networks)
+    return LOCAL_ACCESS + "".join(lines)
+
+
+def ident_map() -> str:
+    """Return `pg_ident.conf`: who we are to the system is the superuser to the server."""
+    return f"stack {pwd.getpwuid(os.geteuid()).pw_name} postgres\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +85,20 @@ class Server:
     port: int
     binaries: Binaries
     user: ServerUser
+    settings: Mapping[str, object] = field(default_factory=dict)  #: stronger than those of its file
+    listen: str = HOST  #: as in `listen_addresses`
+    data_at: Path | None = None  #: None: in the folder
 
     @property
     def data(self) -> Path:
-        return self.folder / "data"
+        return self.data_at or self.folder / "data"
 
     @property
     def argv(self) -> list[str]:
         """Return the command that *is* the server, with no manager around it."""
-        options = [f"port={self.port}", f"listen_addresses={HOST}", f"unix_socket_directories={self.folder}"]
+        options = [f"port={self.port}", f"listen_addresses={self.listen}"]
+        options += [f"unix_socket_directories={self.folder}"]
+        options += [f"{name}={value}" for name, value in self.settings.items()]
         flags = [word for option in options for word in ("-c", option)]
         return [self.binaries.program("postgres"), "-D", str(self.data), *flags]
 
@@ -119,7 +137,7 @@ class Server:
     def prepare(self, cache: Path) -> None:
         """Make the data directory from the prepared one, with an identity of its own."""
         template = prepared(self.binaries, cache, self.user)
-        self.folder.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700, exist_ok=True)  # a disk of the site's own may be mounted there
         if self.user.is_other:
             os.chown(self.folder, self.user.uid, self.user.gid)
         self._run("cp", "-a", "--reflink=auto", str(template), str(self.data))
@@ -165,17 +183,7 @@ def prepared(binaries: Binaries, cache: Path, user: ServerUser) -> Path:
     scratch = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=cache))
     if user.is_other:
         os.chown(scratch, user.uid, user.gid)
-    initdb = (
-        "-U",
-        "postgres",
-        "-E",
-        "UTF8",
-        "--no-locale",
-        "--no-sync",
-        "--auth=reject",
-        "--no-instructions",
-    )
-    run_as(user, binaries.program("initdb"), "-D", str(scratch / "data"), *initdb)
+    run_as(user, binaries.program("initdb"), "-D", str(scratch / "data"), *INITDB)
     _configure(scratch / "data")
     try:
         scratch.rename(home)
@@ -187,9 +195,8 @@ def prepared(binaries: Binaries, cache: Path, user: ServerUser) -> Path:
 def _configure(data: Path) -> None:
     with open(data / "postgresql.conf", "a") as file:
         file.write(SETTINGS)
-    (data / "pg_hba.conf").write_text(HOST_ACCESS)
-    ourselves = pwd.getpwuid(os.geteuid()).pw_name
-    (data / "pg_ident.conf").write_text(f"stack {ourselves} postgres\n")
+    (data / "pg_hba.conf").write_text(host_access([f"{HOST}/32"]))
+    (data / "pg_ident.conf").write_text(ident_map())
 
 
 def give_identity(control_file: Path) -> None:
@@ -238,6 +245,6 @@ _CRC_TABLE = _crc_table()
 
 def release_memory(data: Path) -> None:
     """Remove the System V segment that a killed server left; its id stands in postmaster.pid."""
-    with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
+    with contextlib.suppress(OSError, IndexError, ValueError):
         segment = int((data / "postmaster.pid").read_text().splitlines()[6].split()[1])
         ctypes.CDLL(None).shmctl(segment, 0, None)

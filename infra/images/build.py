@@ -1,0 +1,198 @@
+"""Builds the image that every container of a stack runs, from this checkout and a base.
+
+    packages.tar   what the hashed lock pins for running: kept between builds
+    code.tar       the project's own packages: a change of code makes only this layer anew
+
+The tag is made from what goes in, so an unchanged checkout builds nothing.
+"""
+
+import hashlib
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, ContainerError, ImageNotFound
+from docker.models.images import Image
+
+from infra.embedded.state import StateFolder, own_folder
+from infra.images import packages
+from infra.images.archive import archive_of, source_files
+from infra.images.base import base_tag, make_base
+from infra.images.errors import BuildFailed
+from infra.images.requirements import runtime_requirements
+
+REPOSITORY = "cutover-site"
+
+CODE = ("cutover", "drill", "infra", "sample_platform")
+"""The project's packages: also the drills, since a planted bug runs where the part runs."""
+
+CODE_SUFFIXES = frozenset({".py", ".sql", ".html", ".typed"})
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""What the engine calls a machine, and what wheels call it."""
+
+PYTHONS = ("3.11", "3.12", "3.13")
+
+LABELS = {"cutover.image": "probe"}
+"""Borne by the container that tells a base's Python, in case it outlives us."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that goes into an image beside its base."""
+
+    dockerfile: bytes
+    requirements: str
+    code: bytes  #: a tar
+
+    def tag(self, base_id: str) -> str:
+        """Return the image's name."""
+        digest = hashlib.sha256(base_id.encode())
+        for part in (self.dockerfile, self.requirements.encode(), self.code):
+            digest.update(hashlib.sha256(part).digest())
+        return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
+
+
+def read_inputs(checkout: Path = CHECKOUT) -> Inputs:
+    """Read them from a checkout."""
+    return Inputs(
+        (Path(__file__).with_name("Dockerfile")).read_bytes(),
+        runtime_requirements(
+            (checkout / "locks/dev.txt").read_text(), (checkout / "pyproject.toml").read_text()
+        ),
+        archive_of(source_files(checkout, CODE, CODE_SUFFIXES)),
+    )
+
+
+def ensure_image(
+    client: docker.DockerClient, *, base: str | None = None, progress: Progress = lambda _: None
+) -> str:
+    """Return the tag of this checkout's image, built if the engine does not have it.
+
+    `base` names an image to stand on, pulled where the engine lacks it;
+    without it the local base is made. Raises ImageError.
+    """
+    standing_on = find_base(client, base, progress)
+    inputs = read_inputs()
+    tag = inputs.tag(str(standing_on.id))
+    if find_image(client, tag) is None:
+        _build_site(client, standing_on, inputs, tag, progress)
+    return tag
+
+
+def find_base(client: docker.DockerClient, base: str | None, progress: Progress) -> Image:
+    """Return the image named `base`, pulled if need be, else the local base, made if need be."""
+    if found := find_image(client, base or base_tag()):
+        return found
+    if base is None:
+        progress("base: unpacking packages of this machine's distribution")
+        return client.images.get(make_base(client))
+    progress(f"base: pulling {base}")
+    try:
+        return client.images.pull(base)
+    except APIError as error:
+        raise BuildFailed(
+            f"the engine has no image {base!r}, and pulling it failed: {error.explanation}"
+        ) from error
+
+
+def find_image(client: docker.DockerClient, tag: str) -> Image | None:
+    """Return an image that the engine has, else None."""
+    try:
+        return client.images.get(tag)
+    except ImageNotFound:
+        return None
+
+
+def _build_site(
+    client: docker.DockerClient, base: Image, inputs: Inputs, tag: str, progress: Progress
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="cutover-image-") as scratch:
+        context = Path(scratch)
+        (context / "Dockerfile").write_bytes(inputs.dockerfile)
+        standing_on, python = _with_python(client, base, context, tag, progress)
+        kept = _packages(inputs.requirements, python, MACHINES.get(base.attrs["Architecture"], ""), progress)
+        (context / "packages.tar").symlink_to(kept)
+        (context / "code.tar").write_bytes(inputs.code)
+        progress(f"image: {tag}")
+        _build(client, context, standing_on, tag, target="site", network="none")
+
+
+def _with_python(
+    client: docker.DockerClient, base: Image, context: Path, tag: str, progress: Progress
+) -> tuple[str, str]:
+    """Return an image with Python, the base itself if it has one, and the version ("3.11")."""
+    name = str(base.id)
+    version = _python_of(client, name)
+    if version is None:
+        progress("base: it has no Python, installing one with apt-get")
+        name = tag.replace(REPOSITORY, f"{REPOSITORY}-python")
+        _build(client, context, str(base.id), name, target="python", network=None)
+        version = _python_of(client, name)
+    if version not in PYTHONS:
+        raise BuildFailed(
+            f"the base has Python {version}; one of {', '.join(PYTHONS)} is needed. Give another --base"
+        )
+    return name, version
+
+
+def _python_of(client: docker.DockerClient, image: str) -> str | None:
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        said = client.containers.run(
+            image, ["-c", ask], entrypoint="python3", network_mode="none", remove=True, labels=LABELS
+        )
+    except (APIError, ContainerError):
+        return None
+    return str(said, "ascii").strip()
+
+
+def _packages(requirements: str, python: str, machine: str, progress: Progress) -> Path:
+    """Return the archive of the packages, made once for the same lock, Python and machine."""
+    rules = Path(packages.__file__).read_text()
+    digest = hashlib.sha256("\0".join((requirements, python, machine, rules)).encode()).hexdigest()[:12]
+    folder = StateFolder.open().cache / "images"
+    own_folder(folder, 0o700)
+    kept = folder / f"packages-{digest}.tar"
+    if not kept.exists():
+        progress(f"packages: installing them for Python {python} on {machine}")
+        packages.make_packages(requirements, kept, python=python, machine=machine)
+    return kept
+
+
+def _build(
+    client: docker.DockerClient, context: Path, base: str, tag: str, *, target: str, network: str | None
+) -> None:
+    with tempfile.TemporaryFile(dir=context) as sent:
+        with tarfile.open(fileobj=sent, mode="w", dereference=True) as tar:
+            for path in sorted(context.iterdir()):
+                tar.add(path, path.name)
+        sent.seek(0)
+        lines = client.api.build(
+            fileobj=sent,
+            custom_context=True,
+            buildargs={"BASE": base},
+            target=target,
+            tag=tag,
+            network_mode=network,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        _watch(lines)
+
+
+def _watch(lines: Iterable[dict[str, str]]) -> None:
+    """Read what the engine says to the end; raise BuildFailed when it stops half-way."""
+    said: list[str] = []
+    for line in lines:
+        said.append(line.get("stream", ""))
+        if "error" in line:
+            raise BuildFailed(f"{line['error']}: {''.join(said)[-2000:].strip()}")
