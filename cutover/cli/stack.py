@@ -37,6 +37,9 @@ def up(
         Path | None,
         typer.Option(metavar="FILE", help="SQL file run in each new database; else the sample platform's."),
     ] = None,
+    s3_server: Annotated[
+        str, typer.Option(metavar="NAME", help="Which object store each place runs: own or versitygw.")
+    ] = "own",
 ) -> Answer:
     """Bring up two sites and a witness, with the sample platform, and leave them up."""
     name = _name(stack)
@@ -45,7 +48,7 @@ def up(
         from cutover.cli.migration import say
 
         made = await runtime.EmbeddedStack.up(
-            name, keep=True, schema=schema or _sample_schema(), progress=say
+            name, keep=True, schema=schema or _sample_schema(), s3_server=s3_server, progress=say
         )
         path = made.outputs_file()
         await made.close()

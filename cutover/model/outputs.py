@@ -21,6 +21,14 @@ SCHEMA = 1
 
 ROLES = ("source", "target")
 
+ANY_KEYS, PATHS = "any", "paths"
+KEYS = (ANY_KEYS, PATHS)
+"""What a store does with keys: it keeps the exact bytes of any, or keeps them as paths of a file system do.
+
+In the file it may be left out, which means any. A store that keeps paths takes
+`d//x` for `d/x`, so that only keys that are plain paths can be moved from or to it.
+"""
+
 _Value = TypeVar("_Value")
 
 
@@ -35,6 +43,7 @@ class ObjectStore:
     endpoint: str  #: URL of the server
     bucket: str
     region: str
+    keys: str = ANY_KEYS  #: one of KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +186,12 @@ def _site_document(site: SiteOutputs) -> dict[str, object]:
 
 
 def _store_document(store: ObjectStore) -> dict[str, object]:
-    return {"endpoint": store.endpoint, "bucket": store.bucket, "region": store.region}
+    document: dict[str, object] = {
+        "endpoint": store.endpoint,
+        "bucket": store.bucket,
+        "region": store.region,
+    }
+    return document if store.keys == ANY_KEYS else document | {"keys": store.keys}
 
 
 def _witness_document(witness: WitnessOutputs) -> dict[str, object]:
@@ -210,7 +224,12 @@ def _read_url(service: "_Reader") -> str:
 
 
 def _read_store(s3: "_Reader") -> ObjectStore:
-    store = ObjectStore(endpoint=s3.text("endpoint"), bucket=s3.text("bucket"), region=s3.text("region"))
+    store = ObjectStore(
+        endpoint=s3.text("endpoint"),
+        bucket=s3.text("bucket"),
+        region=s3.text("region"),
+        keys=s3.one_of("keys", KEYS) if "keys" in s3.names() else ANY_KEYS,
+    )
     s3.nothing_else()
     return store
 

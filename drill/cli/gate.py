@@ -7,8 +7,17 @@ from typing import Annotated
 import typer
 
 from drill.cli.finish import finish
-from drill.cli.options import JsonOption, ReportOption, SeedOption, report_folder, tell
+from drill.cli.options import (
+    JsonOption,
+    ReportOption,
+    S3ServerOption,
+    SeedOption,
+    report_folder,
+    s3_server_named,
+    tell,
+)
 from drill.drills import SUITES, Drill, random_kills
+from infra.s3_engines.resolve import OWN
 
 KEPT = "main"
 """Name of a stack that stays: the one that `cutover stack status` shows when none is named."""
@@ -34,6 +43,7 @@ def gate(
     report: ReportOption = None,
     keep_stack: KeepOption = False,
     stack: StackOption = "embedded",
+    s3_server: S3ServerOption = OWN,
     json: JsonOption = False,
 ) -> int:
     """Run the drills of a suite, each from a fresh start, and judge them.
@@ -45,14 +55,22 @@ def gate(
 
     if stack != "embedded":
         raise typer.BadParameter(f"there is no stack {stack!r} yet; this version drills on `embedded`")
-    folder = report_folder(report)
+    server, folder = s3_server_named(s3_server), report_folder(report)
     if content is not None:
         from drill.content import ContentSuite
 
         job = ContentSuite.of(content, seed=seed, folder=folder, tell=tell, keep_stack=keep_stack)
+        job.s3_server = server
         return finish(asyncio.run(job.run()), folder, as_json=json)
     name = KEPT if keep_stack else None
-    suite = Suite(drills=chosen(drills, seed), folder=folder, tell=tell, keep_stack=keep_stack, name=name)
+    suite = Suite(
+        drills=chosen(drills, seed),
+        folder=folder,
+        tell=tell,
+        keep_stack=keep_stack,
+        name=name,
+        s3_server=server,
+    )
     return finish(asyncio.run(suite.run()), folder, as_json=json)
 
 

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from drill.cli.finish import finish
-from drill.cli.options import JsonOption, ReportOption, SeedOption, report_folder, tell
+from drill.cli.options import (
+    JsonOption,
+    ReportOption,
+    S3ServerOption,
+    SeedOption,
+    report_folder,
+    s3_server_named,
+    tell,
+)
 from drill.cli.simulated import run_simulated
 from drill.drills import ENDINGS, Drill
 from drill.nemesis import FAULTS
@@ -17,6 +25,7 @@ from drill.points import RANDOM, Point, all_points
 from drill.sample_plan import sample_plan
 from drill.schedule import Schedule, Strike, read_schedule
 from drill.simulator.faults import SIMULATED_FAULTS
+from infra.s3_engines.resolve import OWN
 
 FIDELITIES = ("live", "simulated")
 
@@ -61,6 +70,7 @@ def run(
     schedule: ScheduleOption = None,
     report: ReportOption = None,
     list_all: ListOption = False,
+    s3_server: S3ServerOption = OWN,
     json: JsonOption = False,
 ) -> int:
     """Run one drill to its verdict. Live and without a fault the migration is calm."""
@@ -70,6 +80,9 @@ def run(
         raise typer.BadParameter(f"fidelity is {' or '.join(FIDELITIES)}, not {fidelity!r}")
     if plant is not None and plant not in PLANTS:
         raise typer.BadParameter(f"no plant is called {plant!r}; there are {', '.join(PLANTS)}")
+    server = s3_server_named(s3_server)
+    if server != OWN and fidelity == "simulated":
+        raise typer.BadParameter("a simulated drill has stores of its own: --s3-server is for live drills")
     told = None
     if schedule is not None:
         if fault or victim or at or ending:
@@ -81,12 +94,12 @@ def run(
         return run_simulated(told, seed, report_folder(report), schedule, as_json=json)
     if told is not None:
         drill = _checked(_live(told))
-        return _run_live(_ended(drill, told.ending), report, as_json=json)
+        return _run_live(_ended(drill, told.ending), report, server, as_json=json)
     named = Drill(seed=seed, fault=fault, victim=victim, point=at, plant=plant)
-    return _run_live(_ended(_checked(named), ending), report, as_json=json)
+    return _run_live(_ended(_checked(named), ending), report, server, as_json=json)
 
 
-def _run_live(drill: Drill, report: Path | None, *, as_json: bool) -> int:
+def _run_live(drill: Drill, report: Path | None, s3_server: str, *, as_json: bool) -> int:
     from drill.live.suite import Suite
 
     if drill.plant is not None and PLANTS[drill.plant].simulated_only:
@@ -94,7 +107,8 @@ def _run_live(drill: Drill, report: Path | None, *, as_json: bool) -> int:
             f"{drill.plant!r} reaches into the simulator's own parts: run it with --fidelity simulated"
         )
     folder = report_folder(report)
-    return finish(asyncio.run(Suite(drills=[drill], folder=folder, tell=tell).run()), folder, as_json=as_json)
+    suite = Suite(drills=[drill], folder=folder, tell=tell, s3_server=s3_server)
+    return finish(asyncio.run(suite.run()), folder, as_json=as_json)
 
 
 def _read(file: Path) -> Schedule:

@@ -1,7 +1,7 @@
 """Runs drills one after the other on one embedded stack, each on a fresh run of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -16,6 +16,7 @@ from drill.report import DrillResult, Report, history_name, write_report
 from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
 from infra.embedded.stack import EmbeddedStack
+from infra.s3_engines.resolve import OWN
 
 Tell = Callable[[str], None]
 
@@ -30,18 +31,26 @@ class Suite:
     amount: Amount = field(default_factory=Amount)
     keep_stack: bool = False
     name: str | None = None
+    s3_server: str = OWN  #: which object store each place runs
     plan: Plan = field(default_factory=sample_plan)
     results: list[DrillResult] = field(default_factory=list)
 
     async def run(self) -> Report:
         """Bring the stack up, run every drill, write the report after each, and take the stack down."""
         began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
-        stack = await bring_up(self.tell, keep=self.keep_stack, name=self.name, plant=self.drills[0].plant)
+        stack = await bring_up(
+            self.tell,
+            keep=self.keep_stack,
+            name=self.name,
+            plant=self.drills[0].plant,
+            s3_server=self.s3_server,
+        )
         try:
             for number, drill in enumerate(self.drills, start=1):
                 if number > 1:
                     await stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
                 result = await self._one(stack, number, drill, commit)
+                result = replace(result, repeat=on_server(result.repeat, self.s3_server))
                 self.results.append(result)
                 self._tell_of(number, result)
         finally:
@@ -68,8 +77,16 @@ class Suite:
         )
 
 
+def on_server(command: str, s3_server: str) -> str:
+    """The command that repeats a drill, on the same object store."""
+    if s3_server == OWN:
+        return command
+    words, mark, comment = command.partition("   # ")
+    return f"{words} --s3-server {s3_server}{mark}{comment}"
+
+
 async def bring_up(
-    tell: Tell, *, keep: bool, name: str | None = None, plant: str | None = None
+    tell: Tell, *, keep: bool, name: str | None = None, plant: str | None = None, s3_server: str = OWN
 ) -> EmbeddedStack:
     """An embedded stack with the sample platform on it."""
     schema = Path(str(sample_platform.__file__)).parent / "schema.sql"
@@ -80,5 +97,6 @@ async def bring_up(
         extras=extras_of(plant),
         schema=schema,
         preload=preloaded(),
+        s3_server=s3_server,
         progress=tell,
     )

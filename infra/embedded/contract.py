@@ -17,8 +17,9 @@ from cutover.model.secret import Secret
 from infra.embedded.databases import ROLES
 from infra.embedded.description import Description, kind_of
 from infra.embedded.ports import HOST
-from infra.embedded.services import POSTGRES_OF_SITE, POSTGRES_OF_VIEWER, Addresses
+from infra.embedded.services import POSTGRES_OF_SITE, POSTGRES_OF_VIEWER
 from infra.embedded.state import StackFolder, write_file
+from infra.s3_engines.resolve import KEYS
 from infra.topology import OPERATOR, WITNESS, Service, two_sites
 
 WITNESS_BUCKET = "witness"
@@ -69,7 +70,7 @@ def outputs_for(description: Description, folder: StackFolder, viewer: str) -> O
         site.name: SiteOutputs(
             role=site.role,
             region=site.region,
-            s3=store(addresses, viewer, site.name, description.bucket),
+            s3=store(description, viewer, site.name, description.bucket),
             postgres=Database(
                 host=HOST,
                 port=addresses.port(viewer, site.name, Service.POSTGRES),
@@ -82,17 +83,20 @@ def outputs_for(description: Description, folder: StackFolder, viewer: str) -> O
         for site in addresses.topology.sites
     }
     witness = WitnessOutputs(
-        s3=store(addresses, viewer, WITNESS, WITNESS_BUCKET),
+        s3=store(description, viewer, WITNESS, WITNESS_BUCKET),
         prefix=description.witness_prefix,
         credentials_file=str(folder.credentials / f"{viewer}-{WITNESS}.json"),
     )
     return Outputs(name=description.name, kind="embedded", sites=sites, witness=witness)
 
 
-def store(addresses: Addresses, viewer: str, place: str, bucket: str) -> ObjectStore:
+def store(description: Description, viewer: str, place: str, bucket: str) -> ObjectStore:
     """Return a bucket as `viewer` reaches it; a place reaches its own store with no link between."""
     return ObjectStore(
-        endpoint=addresses.url(viewer, place, Service.S3), bucket=bucket, region=addresses.region(place)
+        endpoint=description.addresses.url(viewer, place, Service.S3),
+        bucket=bucket,
+        region=description.addresses.region(place),
+        keys=KEYS[description.s3_server],
     )
 
 

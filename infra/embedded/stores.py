@@ -88,7 +88,7 @@ class Stores:
         """Make this run's bucket, with no link between us and the store."""
         viewer = two_sites().sites[0].name if place == WITNESS else place
         bucket = contract.WITNESS_BUCKET if place == WITNESS else description.bucket
-        store = contract.store(description.addresses, place, place, bucket)
+        store = contract.store(description, place, place, bucket)
         make_bucket(store, contract.credentials_of(self._folder, viewer, place).s3)
 
     async def fault(self, description: Description, place: str, do: str, **limits: object) -> dict[str, Any]:

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cutover.model.outputs import ANY_KEYS, PATHS
 from infra.embedded.errors import NoS3Server
 from infra.s3_engines import build
 
 OWN = "own"
 VERSITYGW = "versitygw"
 NAMES = (OWN, VERSITYGW)
+
+KEYS = {OWN: ANY_KEYS, VERSITYGW: PATHS}
+"""What each does with keys, as the outputs say it."""
 
 Progress = Callable[[str], None]
 
@@ -32,13 +36,16 @@ class Engine:
 
 def find_engine(name: str, cache: Path, progress: Progress) -> Engine:
     """Return the engine of this name with its program, built into `cache` if need be; raises NoS3Server."""
-    if name == OWN:
-        return Engine(OWN, None)
-    if name == VERSITYGW:
-        return Engine(VERSITYGW, str(find_versitygw(cache, progress)))
+    check_name(name)
+    return Engine(name, None if name == OWN else str(find_versitygw(cache, progress)))
+
+
+def check_name(name: str) -> None:
+    """Raise NoS3Server unless a stack can run the engine of this name."""
     if "://" in name:
         raise NoS3Server(_why_not_a_url(name))
-    raise NoS3Server(f"no S3 server is called {name!r}; there are {', '.join(NAMES)}")
+    if name not in NAMES:
+        raise NoS3Server(f"no S3 server is called {name!r}; there are {', '.join(NAMES)}")
 
 
 def find_versitygw(cache: Path, progress: Progress) -> Path:

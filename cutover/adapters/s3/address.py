@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cutover.model.outputs import ObjectStore, S3Credentials
+from cutover.model.outputs import ANY_KEYS, ObjectStore, S3Credentials
 from cutover.model.secret import Secret
 
 
@@ -15,6 +15,7 @@ class S3Address:
     bucket: str
     access_key: str = field(repr=False)
     secret_key: Secret = field(repr=False)
+    keys: str = ANY_KEYS  #: what the store does with keys, one of `KEYS` of the outputs
 
     @classmethod
     def of(cls, store: ObjectStore, credentials: S3Credentials) -> "S3Address":
@@ -25,6 +26,7 @@ class S3Address:
             bucket=store.bucket,
             access_key=credentials.access_key,
             secret_key=credentials.secret_key,
+            keys=store.keys,
         )
 
 

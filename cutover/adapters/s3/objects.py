@@ -16,6 +16,7 @@ from cutover.adapters.s3.answers import BROKEN, SLOW, Answer, refusal
 from cutover.adapters.s3.bodies import FileBody, received
 from cutover.adapters.s3.carried import equal, info_of
 from cutover.adapters.s3.conditions import prove
+from cutover.adapters.s3.paths import check_key
 from cutover.adapters.s3.upload import WHOLE_BYTES, Upload
 from cutover.adapters.s3.wire import Request, Wire, lowered
 from cutover.errors import Inconclusive, Missing, Refused, SiteUnreachable
@@ -42,6 +43,7 @@ class S3Objects:
 
     async def head(self, key: str, *, bucket: str | None = None) -> ObjectInfo | None:
         """What the store says of an object; None when it answers that there is none."""
+        self._check_key(key)
         answer = await ask_again(self._wire, Request(method="HEAD", key=key, bucket=bucket))
         if answer.status == 404:
             await self._check_bucket(key, bucket)
@@ -61,6 +63,7 @@ class S3Objects:
 
     async def put_if_absent(self, key: str, body: Body, *, bucket: str | None = None) -> bool:
         """Store the bytes with their metadata; False when the key was there before."""
+        self._check_key(key)
         if body.info.size > WHOLE_BYTES and await self.head(key, bucket=bucket) is not None:
             return False
         upload = Upload(wire=self._wire, key=key, bucket=bucket, body=body)
@@ -131,6 +134,7 @@ class S3Objects:
     @asynccontextmanager
     async def _opened(self, key: str, bucket: str | None) -> AsyncIterator[aiohttp.ClientResponse]:
         """An object's answer, its body unread; raises Missing, Refused or Slow."""
+        self._check_key(key)
         async with self._wire.open(Request(method="GET", key=key, bucket=bucket)) as reply:
             if reply.status != 200:
                 raise self._no_object(Answer(reply.status, lowered(reply), await reply.read()), key, bucket)
@@ -153,6 +157,9 @@ class S3Objects:
 
     def _refusal(self, answer: Answer, what: str, bucket: str | None) -> Refused:
         return refusal(self._wire.address, bucket or self._wire.address.bucket, answer, what)
+
+    def _check_key(self, key: str) -> None:
+        check_key(self._wire.address.keys, key, what=self._what(key))
 
     def _what(self, key: str) -> str:
         return f"object {key!r} at site {self._site!r}"

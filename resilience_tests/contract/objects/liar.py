@@ -66,6 +66,8 @@ class Liar:
 
     def _key(self, request: web.BaseRequest) -> str:
         key = unquote(request.rel_url.raw_path)
+        if self.lie == "folds keys":
+            return key.lower()
         return key.replace("//", "/") if self.lie == "rewrites keys" else key
 
     def _refused(self, request: web.BaseRequest, key: str, body: bytes) -> int:

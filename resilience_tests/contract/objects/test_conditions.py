@@ -4,6 +4,7 @@ import pytest
 
 from cutover.adapters.s3.address import S3Address
 from cutover.adapters.s3.objects import S3Objects
+from cutover.model.outputs import ANY_KEYS, PATHS
 from cutover.model.secret import Secret
 from resilience_tests.contract.objects.conftest import SITE
 from resilience_tests.contract.objects.liar import lying
@@ -20,8 +21,9 @@ LIES = {
     "ignores If-Match on DELETE": ["a delete with If-Match"],
     "makes what is not there": ["makes an object that was not there"],
     "ignores digests": ["does not have the sha256"],
+    "folds keys": ["keys are changed: two plain paths"],
     "drops a header": ["do not come back as they were sent"],
-    "rewrites keys": ["keys are changed"],
+    "rewrites keys": ["keys are changed: two that differ"],
     "checks long before it writes": ["at once with If-None-Match", "at once with If-Match"],
 }
 
@@ -40,11 +42,22 @@ async def test_a_store_that_breaks_none_is_not_accused() -> None:
     assert await _proven("") == ([], [])
 
 
-async def _proven(lie: str) -> tuple[list[str], list[str]]:
+async def test_a_store_that_keeps_paths_is_taken_for_what_it_says() -> None:
+    assert await _proven("rewrites keys", keys=PATHS) == ([], [])
+    sentences, _ = await _proven("folds keys", keys=PATHS)
+    assert ["two plain paths" in sentence for sentence in sentences] == [True]
+
+
+async def _proven(lie: str, keys: str = ANY_KEYS) -> tuple[list[str], list[str]]:
     """What is said of such a store, and the keys that are left in it."""
     async with lying(lie) as (endpoint, liar):
         address = S3Address(
-            endpoint=endpoint, region="r", bucket="uploads", access_key="key", secret_key=Secret("secret")
+            endpoint=endpoint,
+            region="r",
+            bucket="uploads",
+            access_key="key",
+            secret_key=Secret("secret"),
+            keys=keys,
         )
         store = S3Objects(address, SITE, QUICK)
         try:
