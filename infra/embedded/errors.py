@@ -5,6 +5,7 @@ StackError
 ├── NoSuchStack          nothing of that name is up
 ├── NoServerBinaries     no PostgreSQL was found, or none that the server's user can run
 ├── NoS3Server           the S3 server that was asked for is not here and cannot be built
+├── NoPowerCut           this machine, or this user, cannot cut the power of a site's disk
 ├── NoFreePorts          every block of ports has something listening in it
 ├── UnsafeFolder         a folder of ours belongs to somebody else or cannot be used
 ├── ProcessFailed        a process ended, or was not ready in time
@@ -30,6 +31,10 @@ class NoServerBinaries(StackError):
 
 class NoS3Server(StackError):
     """The S3 server that was asked for is not here and cannot be built, or cannot be used for a stack."""
+
+
+class NoPowerCut(StackError):
+    """This machine, or this user, cannot cut the power of a site's disk."""
 
 
 class NoFreePorts(StackError):

@@ -1,4 +1,4 @@
-"""Ending what a killed run left behind: processes, memory, control groups, folders."""
+"""Ending what a killed run left behind: processes, memory, disks, control groups, folders."""
 
 import contextlib
 import json
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from infra.embedded import power
 from infra.embedded.groups import find_freezers
 from infra.embedded.postgres import release_memory
 from infra.embedded.processes import Identity, identify, marked_with, send, stop_tree, wait_gone, working_in
@@ -30,10 +31,11 @@ def reap(state: StateFolder) -> list[str]:
 
 
 def remove(folder: StackFolder) -> None:
-    """End all that is left of a stack without a supervisor, and remove its files."""
+    """End all that is left of a stack without a supervisor, and remove its disks and files."""
     kill_leftovers(folder)
     for data in folder.reach.glob("*/data"):
         release_memory(data)
+    power.unplug(folder)
     shutil.rmtree(folder.reach, ignore_errors=True)
     shutil.rmtree(folder.path, ignore_errors=True)
 

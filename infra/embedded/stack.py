@@ -9,7 +9,7 @@ from typing import Any
 
 from cutover.model.outputs import Outputs
 from cutover.model.secret import Secret
-from infra.embedded import contract, databases
+from infra.embedded import contract, databases, power
 from infra.embedded.binaries import find_binaries
 from infra.embedded.claim import claim, free_name
 from infra.embedded.control import Control
@@ -65,6 +65,7 @@ class EmbeddedStack:
         extras: Mapping[str, Mapping[str, object]] | None = None,
         preload: Iterable[str] = (),
         s3_server: str = OWN,
+        power_cut: bool = False,
         progress: Progress = lambda _: None,
     ) -> "EmbeddedStack":
         """Bring a stack up, with a first run in it, and return when every service is ready.
@@ -74,8 +75,11 @@ class EmbeddedStack:
         database. `extras`: settings by kind of process, added to what the stack
         gives. `preload`: further modules to import once, before the first fork.
         `s3_server`: which object store every place runs, a name of `infra.s3_engines`.
-        Raises StackInUse, NoServerBinaries, NoS3Server, NoFreePorts, ProcessFailed.
+        `power_cut`: each site's data are on a disk of its own whose power can be cut.
+        Raises StackInUse, NoServerBinaries, NoS3Server, NoPowerCut, NoFreePorts, ProcessFailed.
         """
+        if power_cut:
+            power.require()
         state = StateFolder.open()
         await asyncio.to_thread(reap_dead, state)
         binaries = await asyncio.to_thread(find_binaries, state.cache, server_user(), postgres_version)
@@ -98,6 +102,7 @@ class EmbeddedStack:
         lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=keep)
         stack = cls(state, description, await Control.over(lease))
         try:
+            await power.plug_in(folder, stack.sites if power_cut else ())
             await stack._bring_up([*description.services.modules, *preload], progress)
         except BaseException:
             await asyncio.shield(stack.down())
@@ -184,7 +189,8 @@ class EmbeddedStack:
     def server(self, site: str) -> Server:
         """Return the PostgreSQL server of a site; its `connect` is the stack's own superuser."""
         port = self.description.ports[f"{site}/postgres"]
-        return Server(self.folder.server(site), port, self.description.binaries, server_user())
+        told = self.description.extra(f"{site}/postgres")
+        return Server(self.folder.server(site), port, self.description.binaries, server_user(), told)
 
     async def status(self) -> Mapping[str, Any]:
         """Return every process (name, pid, alive, ready, paused, exit status) and every route's mode."""
@@ -253,8 +259,17 @@ class EmbeddedStack:
         """SIGKILL everything at a place as one; its ports refuse from then on."""
         return _death(await self._control.ask("kill", group=site))
 
+    async def power_cut_site(self, site: str) -> Death:
+        """Take from a site's disk what was not synced, and everything that runs there with it.
+
+        The stack must have been brought up with `power_cut`. Raises StackError.
+        """
+        await power.cut(self.folder, site)
+        return await self.kill_site(site)
+
     async def restart_site(self, site: str) -> None:
-        """Start, on the same data, everything at a place that is not running."""
+        """Start, on the same data, everything at a place that is not running; a cut disk has power again."""
+        await power.restore(self.folder, (site,))
         stores = [f"{site}/s3"] if site == WITNESS else [f"{site}/postgres", f"{site}/s3"]
         for kinds in (stores, [f"{site}/{kind}" for kind in self._kinds(site)]):
             missing = [process for process in kinds if process not in await self._running()]
@@ -315,16 +330,19 @@ class EmbeddedStack:
     ) -> Outputs:
         """Begin a new run: empty database, new buckets, new witness prefix, services started anew.
 
-        Whatever the last run left broken is healed first. The servers stay up.
+        Whatever the last run left broken is healed first. The servers stay up, unless their settings change.
         `services` and `extras` replace what `up` was given, and are what every later
         run starts with; entries and settings given to `start` are forgotten.
         Returns the operator's outputs.
         """
         await self._end_run()
+        before = self._servers()
         self._given = (services or self._given[0], self._given[1] if extras is None else extras)
         self.description = replace(
             self.description, services=self._given[0], extras=self._given[1], entries={}
         )
+        changed = [site for site, was in zip(self.sites, before, strict=True) if self.server(site) != was]
+        await asyncio.gather(*(self._restart_server(site) for site in changed))
         await self._begin_run()
         return self.outputs()
 
@@ -336,6 +354,7 @@ class EmbeddedStack:
         paused = [one["name"] for one in status["processes"] if one["paused"] and _stays(one["name"])]
         await asyncio.gather(*(self.resume(name) for name in paused))
         await self._open_all_links()
+        await power.restore(self.folder, self.sites)
         stores = [f"{place}/{kind}" for place in self.places for kind in _stores(place)]
         await asyncio.gather(*(self.start(process) for process in stores if process not in alive))
         database = self.description.database
@@ -359,6 +378,7 @@ class EmbeddedStack:
             *(databases.create_run(server, database) for server in self._servers()),
             *(asyncio.to_thread(self._stores.make_bucket, self.description, place) for place in self.places),
         )
+        await power.settle(self.folder, self.sites)
         contract.publish(self.description, self.folder)
         for kind in self.description.services.of_a_site:
             await asyncio.gather(*(self.start(f"{site}/{kind}") for site in self.sites))
@@ -394,6 +414,10 @@ class EmbeddedStack:
     async def _start_server(self, site: str) -> None:
         await self._spawn_server(site)
         await self._wait_server(site)
+
+    async def _restart_server(self, site: str) -> None:
+        await self.stop(f"{site}/postgres")
+        await self._start_server(site)
 
     async def _wait_server(self, site: str) -> None:
         """Wait until the server takes queries; raise ProcessFailed at once when it ends instead."""
