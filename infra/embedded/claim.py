@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 
 from infra.embedded.description import Description
 from infra.embedded.errors import StackError, StackInUse
 from infra.embedded.ports import BLOCK, FIRST, LAST, choose
-from infra.embedded.state import StateFolder, take_lock
+from infra.embedded.state import StackFolder, StateFolder, take_lock
 from infra.topology import two_sites
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
@@ -28,25 +30,44 @@ def claim(state: StateFolder, description: Description) -> tuple[Description, in
     Returns the lock too: it is handed to the supervisor, so that at no moment
     the stack looks like one that a dead harness left behind.
     """
-    if not NAME.fullmatch(description.name):
-        raise StackError(
-            f"{description.name!r} is no name for a stack: lower case letters, digits, -; 24 at most"
-        )
-    folder = state.stack(description.name)
-    with state.allocating():
-        if folder.path.exists():
-            raise StackInUse(f"stack {description.name!r} is up; attach to it, or take it down first")
+    claimed = description
+
+    def save(folder: StackFolder) -> None:
+        nonlocal claimed
         ports = choose(two_sites(), _ports_taken(state), _first_try(description.name))
-        folder.make()
         claimed = replace(description, ports=ports)
         claimed.save(folder)
-        return claimed, take_lock(folder.lock)
+
+    lock = take(state, description.name, save)
+    return claimed, lock
+
+
+def take(state: StateFolder, name: str, save: Callable[[StackFolder], None]) -> int:
+    """Make the folders of a stack and return its lock; `save` describes it while nobody else allocates.
+
+    Raises StackInUse when the name is taken, StackError when it is no name.
+    """
+    if not NAME.fullmatch(name):
+        raise StackError(f"{name!r} is no name for a stack: lower case letters, digits, -; 24 at most")
+    folder = state.stack(name)
+    with state.allocating():
+        if folder.path.exists():
+            raise StackInUse(f"stack {name!r} is up; attach to it, or take it down first")
+        folder.make()
+        try:
+            save(folder)
+        except BaseException:
+            shutil.rmtree(folder.path, ignore_errors=True)
+            shutil.rmtree(folder.reach, ignore_errors=True)
+            raise
+        return take_lock(folder.lock)
 
 
 def _ports_taken(state: StateFolder) -> list[int]:
-    """Return the first port of every stack, also of one of another version whose rest we cannot read."""
+    """Return the first port of every stack that has any, also of one of another version."""
     described = [folder.description for folder in state.stacks() if folder.description.exists()]
-    return [min(json.loads(file.read_text())["ports"].values()) for file in described]
+    ports = [json.loads(file.read_text()).get("ports") for file in described]
+    return [min(one.values()) for one in ports if one]
 
 
 def _first_try(name: str) -> int:

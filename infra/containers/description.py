@@ -1,0 +1,60 @@
+"""What a stack of containers is, kept in `stack.json` so that a later process can attach to it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from infra.blueprint.containers import Blueprint
+from infra.blueprint.settings import StackSettings
+from infra.contract import Run
+from infra.embedded.state import StackFolder, write_json
+
+CONTAINERS = "containers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerDescription:
+    """Everything about a stack that does not change while it runs, and the number of the run."""
+
+    settings: StackSettings
+    keep: bool  #: stays when the harness goes
+    made_by: str  #: `pulumi` or `applier`: who can take it down
+    run: int = 1
+    extras: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Settings added to the stack's own, by kind of process or by its full name."""
+    entries: Mapping[str, str] = field(default_factory=dict)
+    """Programs that replace a kind's own in this run, by kind or by full name of the process."""
+
+    @property
+    def blueprint(self) -> Blueprint:
+        return Blueprint(self.settings)
+
+    @property
+    def present_run(self) -> Run:
+        return Run(self.settings.name, self.run)
+
+    def save(self, folder: StackFolder) -> None:
+        """Write `stack.json`."""
+        write_json(folder.description, {"kind": CONTAINERS, **asdict(self)})
+
+    @classmethod
+    def load(cls, folder: StackFolder) -> "ContainerDescription":
+        """Read `stack.json`; FileNotFoundError when there is none."""
+        document: dict[str, Any] = json.loads(folder.description.read_text())
+        document.pop("kind")
+        return cls(settings=settings_from(document.pop("settings")), **document)
+
+
+def is_of_containers(folder: StackFolder) -> bool:
+    """Say whether the stack in this folder is one of containers."""
+    try:
+        return bool(json.loads(folder.description.read_text()).get("kind") == CONTAINERS)
+    except FileNotFoundError:
+        return False
+
+
+def settings_from(document: Mapping[str, Any]) -> StackSettings:
+    """Read settings from plain JSON; TypeError names a key that there is not, BadSettings a wrong value."""
+    lists = {key: tuple(value) for key, value in document.items() if isinstance(value, list)}
+    return StackSettings(**{**document, **lists})
