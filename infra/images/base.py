@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ SUITES = ("", "-updates", "-security")
 
 COMPONENT = "main"
 
+PYTHON_VERSION = "PYTHON_VERSION"
+"""Variable in which an image says which Python it has; the official Python images have it too."""
+
 _HOOK = Path(__file__).with_name("base_hook.sh")
 
 _INSTEAD = "or give an image that has Python 3.11 to 3.13, or apt-get to install it: --base IMAGE"
@@ -55,7 +59,7 @@ class Release:
 
 def base_tag() -> str:
     """Return the name of the local base: the same as long as what it is made of is."""
-    recipe = "\n".join((*PACKAGES, str(EPOCH_SECONDS), _HOOK.read_text()))
+    recipe = Path(__file__).read_text() + _HOOK.read_text()
     return f"{REPOSITORY}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
@@ -70,7 +74,10 @@ def make_base(client: docker.DockerClient) -> str:
         archive = Path(scratch) / "base.tar"
         write_base(archive)
         client.api.import_image_from_file(
-            str(archive), repository=repository, tag=version, changes=['LABEL cutover.image="base"']
+            str(archive),
+            repository=repository,
+            tag=version,
+            changes=[f"ENV {PYTHON_VERSION}={_python_in(archive)}", 'LABEL cutover.image="base"'],
         )
     return tag
 
@@ -95,6 +102,11 @@ def write_base(archive: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, env=_environment())
     if done.returncode:
         raise BuildFailed(f"mmdebstrap ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+
+
+def _python_in(archive: Path) -> str:
+    with tarfile.open(archive) as tar:
+        return tar.getmember("./usr/bin/python3").linkname.removeprefix("python")
 
 
 def this_release() -> Release:

@@ -7,9 +7,10 @@ The tag is made from what goes in, so an unchanged checkout builds nothing.
 """
 
 import hashlib
+import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from docker.models.images import Image
 from infra.embedded.state import StateFolder, own_folder
 from infra.images import packages
 from infra.images.archive import archive_of, source_files
-from infra.images.base import base_tag, make_base
+from infra.images.base import PYTHON_VERSION, base_tag, make_base
+from infra.images.compiled import compiled, our_python
 from infra.images.errors import BuildFailed
 from infra.images.requirements import runtime_requirements
 
@@ -28,6 +30,9 @@ REPOSITORY = "cutover-site"
 
 CODE = ("cutover", "drill", "infra", "sample_platform")
 """The project's packages: also the drills, since a planted bug runs where the part runs."""
+
+CODE_FOLDER = "/opt/cutover/code"
+"""Where they lie in the image."""
 
 CODE_SUFFIXES = frozenset({".py", ".sql", ".html", ".typed"})
 
@@ -50,12 +55,12 @@ class Inputs:
 
     dockerfile: bytes
     requirements: str
-    code: bytes  #: a tar
+    code: Mapping[str, bytes]  #: by path in the checkout
 
     def tag(self, base_id: str) -> str:
         """Return the image's name."""
         digest = hashlib.sha256(base_id.encode())
-        for part in (self.dockerfile, self.requirements.encode(), self.code):
+        for part in (self.dockerfile, self.requirements.encode(), archive_of(self.code)):
             digest.update(hashlib.sha256(part).digest())
         return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
 
@@ -67,7 +72,7 @@ def read_inputs(checkout: Path = CHECKOUT) -> Inputs:
         runtime_requirements(
             (checkout / "locks/dev.txt").read_text(), (checkout / "pyproject.toml").read_text()
         ),
-        archive_of(source_files(checkout, CODE, CODE_SUFFIXES)),
+        source_files(checkout, CODE, CODE_SUFFIXES),
     )
 
 
@@ -120,7 +125,8 @@ def _build_site(
         standing_on, python = _with_python(client, base, context, tag, progress)
         kept = _packages(inputs.requirements, python, MACHINES.get(base.attrs["Architecture"], ""), progress)
         (context / "packages.tar").symlink_to(kept)
-        (context / "code.tar").write_bytes(inputs.code)
+        ahead = compiled(inputs.code, CODE_FOLDER, _cache() / "compiled") if python == our_python() else {}
+        (context / "code.tar").write_bytes(archive_of({**inputs.code, **ahead}))
         progress(f"image: {tag}")
         _build(client, context, standing_on, tag, target="site", network="none")
 
@@ -130,7 +136,7 @@ def _with_python(
 ) -> tuple[str, str]:
     """Return an image with Python, the base itself if it has one, and the version ("3.11")."""
     name = str(base.id)
-    version = _python_of(client, name)
+    version = python_told(base.attrs["Config"]["Env"] or ()) or _python_of(client, name)
     if version is None:
         progress("base: it has no Python, installing one with apt-get")
         name = tag.replace(REPOSITORY, f"{REPOSITORY}-python")
@@ -143,7 +149,15 @@ def _with_python(
     return name, version
 
 
+def python_told(environment: Iterable[str]) -> str | None:
+    """Return the "3.11" of `PYTHON_VERSION=3.11.2` among an image's variables, if it is there."""
+    told = dict(line.split("=", 1) for line in environment if "=" in line)
+    found = re.match(r"\d+\.\d+", told.get(PYTHON_VERSION, ""))
+    return found[0] if found else None
+
+
 def _python_of(client: docker.DockerClient, image: str) -> str | None:
+    """Ask an image's own Python for its version; None when there is none."""
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         said = client.containers.run(
@@ -158,13 +172,17 @@ def _packages(requirements: str, python: str, machine: str, progress: Progress) 
     """Return the archive of the packages, made once for the same lock, Python and machine."""
     rules = Path(packages.__file__).read_text()
     digest = hashlib.sha256("\0".join((requirements, python, machine, rules)).encode()).hexdigest()[:12]
-    folder = StateFolder.open().cache / "images"
-    own_folder(folder, 0o700)
-    kept = folder / f"packages-{digest}.tar"
+    kept = _cache() / f"packages-{digest}.tar"
     if not kept.exists():
         progress(f"packages: installing them for Python {python} on {machine}")
         packages.make_packages(requirements, kept, python=python, machine=machine)
     return kept
+
+
+def _cache() -> Path:
+    folder = StateFolder.open().cache / "images"
+    own_folder(folder, 0o700)
+    return folder
 
 
 def _build(

@@ -1,7 +1,6 @@
 """Health checks that start no interpreter: they run every second beside what they check."""
 
-READY = "/run/cutover/ready"
-"""File inside a container: empty while its service starts, not empty once it serves."""
+from infra.images.places import READY
 
 PG_ISREADY = "/opt/cutover/bin/pg_isready"
 

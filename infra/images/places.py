@@ -16,5 +16,8 @@ READY = RUNNING / "ready"
 DATA = Path("/data")
 """The volume: all that a container keeps over its end."""
 
+CODE = Path(__file__).resolve().parents[2]
+"""Our own packages, and the files that lie in them."""
+
 UID = 10001
 """The user `cutover`, its group too: nothing serves as root."""

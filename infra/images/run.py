@@ -12,6 +12,8 @@ from infra.images.places import READY, TASK
 from infra.images.task import PostgresTask, ServiceTask, read_task
 from infra.images.user import become_user, prepare_folders
 
+FAILED = 70
+
 WRONG_TASK = 78
 """Exit status when `service.json` cannot be read (EX_CONFIG): starting again will not help."""
 
@@ -36,9 +38,16 @@ def _run_service(task: ServiceTask) -> int:
 
 
 def _run_postgres(task: PostgresTask) -> int:
+    import psycopg
+
+    from infra.embedded.errors import StackError
     from infra.images.server import run_server
 
-    return run_server(task)
+    try:
+        return run_server(task)
+    except (OSError, ValueError, StackError, psycopg.Error) as error:
+        sys.stderr.write(f"PostgreSQL was not started: {type(error).__name__}: {error}\n")
+        return FAILED
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """What a container is told to run: the file `service.json` that is put into it.
 
 {"entry": "module:function", "settings": {...}}
-{"postgres": {"version": 18, "port": 5432, "hosts": ["198.18.16.0/26"], "settings": {...},
-              "passwords_file": PATH, "schema": PATH or null, "database": NAME or null}}
+{"postgres": {"version": 18, "port": 5432, "hosts": ["198.18.16.0/26"], "passwords_file": PATH,
+              "settings": {...}, "schema": PATH, "database": NAME}}
+
+What stands in the last line, and the version, may be left out or null.
 """
 
 import json
@@ -28,13 +30,13 @@ class ServiceTask:
 class PostgresTask:
     """A database server."""
 
-    version: int  #: major
+    version: int | None = None  #: major; None: the newest of the image
     port: int
     passwords_file: str  #: JSON object {role: password}
     hosts: tuple[str, ...]  #: networks whose clients may log in with a password
     settings: Mapping[str, object] = field(default_factory=dict)  #: stronger than our own
-    schema: str | None = None  #: SQL file that the role platform runs in the template
-    database: str | None = None  #: made at the first start, as a copy of the template
+    schema: str | None = None  #: SQL file that the role platform runs in the template; relative: of our code
+    database: str | None = None  #: made by the start that first hears of it, as a copy of the template
 
 
 def read_task(path: Path) -> ServiceTask | PostgresTask:
@@ -54,7 +56,7 @@ def _service(told: Mapping[str, Any]) -> ServiceTask:
 
 def _postgres(told: Mapping[str, Any]) -> PostgresTask:
     _refuse_unknown(told, {one.name for one in fields(PostgresTask)})
-    return PostgresTask(**{**told, "hosts": tuple(told["hosts"])})
+    return PostgresTask(**{**told, "hosts": tuple(told["hosts"]), "settings": told.get("settings") or {}})
 
 
 def _refuse_unknown(told: Mapping[str, Any], known: set[str]) -> None:
