@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from resilience_tests.contract.s3.place import SECONDS_MAX, Place, status_of
 
 RACERS = 8
@@ -117,11 +119,14 @@ def check_bytes_and_metadata_never_mix(at: Place) -> None:
     seen: list[str] = []
 
     def watch() -> None:
-        while not done.is_set():
-            found = at.client.get_object(Bucket=at.bucket, Key="key")
-            racer = int(found["Metadata"]["racer"])
-            if found["Body"].read() != body_of(racer):
-                seen.append(f"bytes are not those of {racer}")
+        try:
+            while not done.is_set():
+                found = at.client.get_object(Bucket=at.bucket, Key="key")
+                racer = int(found["Metadata"]["racer"])
+                if found["Body"].read() != body_of(racer):
+                    seen.append(f"bytes are not those of {racer}")
+        except ClientError as error:
+            seen.append(f"the reader was told {error}")
 
     def write(racer: int) -> Any:
         for _ in range(ROUNDS - 1):

@@ -9,7 +9,14 @@ import pytest
 
 from resilience_tests.contract.s3.options import OPTION, add_s3_options
 from resilience_tests.contract.s3.place import Account, Place, connected
-from resilience_tests.contract.s3.servers import OwnServer, account_at, moto_server, own_server
+from resilience_tests.contract.s3.servers import (
+    OwnServer,
+    account_at,
+    moto_server,
+    own_server,
+    versitygw_at_hand,
+    versitygw_server,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,8 +28,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "judged" in metafunc.fixturenames:
         endpoint = metafunc.config.getoption(OPTION, default=None)
         metafunc.parametrize(
-            "judged", ["url"] if endpoint else ["own", "moto"], indirect=True, scope="session"
+            "judged", ["url"] if endpoint else servers_here(), indirect=True, scope="session"
         )
+
+
+def servers_here() -> list[str]:
+    """Name the servers that can be started without building one."""
+    return ["own", "moto", *(["versitygw"] if versitygw_at_hand() else [])]
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +48,10 @@ def judged(
                 account = stack.enter_context(own_server(tmp_path_factory.mktemp("own"))).account
             case "moto":
                 account = stack.enter_context(moto_server())
+            case "versitygw":
+                program = versitygw_at_hand()
+                assert program is not None
+                account = stack.enter_context(versitygw_server(tmp_path_factory.mktemp("versitygw"), program))
             case _:
                 account = account_at(request.config.getoption(OPTION))
         yield request.param, account, stack.enter_context(connected(account))

@@ -8,6 +8,8 @@ from typing import Final
 
 _SIGNATURES = "moto checks no signatures"
 _DIGESTS = "moto does not verify what is claimed of a body"
+_PATHS = "keys are paths: d//x is taken for d/x, and bytes under a key that ends in / answer 400"
+_BELOW = "a key and one below it (pa, pa/b) cannot both exist: ObjectParentIsFile"
 _UNLOCKED = "conditions are checked apart from the write, so now and then two racers win"
 
 MOTO: Final[Mapping[str, str]] = {
@@ -63,3 +65,33 @@ MOTO_SOMETIMES: Final[Mapping[str, str]] = {
     "races: one of many completes": _UNLOCKED,
 }
 """What depends on timing, and so can be asserted in neither direction; a failure is shown as xfail."""
+
+VERSITYGW: Final[Mapping[str, str]] = {
+    "objects: every byte of a key is kept": _PATHS,
+    "objects: a key and a longer key below it": _BELOW,
+    "objects: delete many": _PATHS,
+    "objects: delete many quietly": "Quiet is passed over",
+    "listings: order is by bytes": "a folder that a key made stays when its last key is deleted",
+    "listings: prefix": _BELOW,
+    "listings: delimiter": _BELOW,
+    "listings: delimiter of several characters": _BELOW,
+    "listings: pages": _BELOW,
+    "listings: pages with a delimiter": _BELOW,
+    "listings: start after": _BELOW,
+    "listings: pages go on when the last key is deleted": _BELOW,
+    "listings: version 1": _BELOW,
+    "listings: hostile prefixes": _PATHS,
+    "conditions: get if modified": "If-Modified-Since is passed over",
+    "conditions: delete if match on a missing key": "a missing key is deleted all the same: 204",
+    "conditions: delete many if match": "the ETag in a delete list is passed over: deletes all the same",
+    "races: one of many deletes": "who comes after the winner is told 204 too, for a missing key",
+    "races: one of many copies": "If-None-Match on a copy is passed over: every racer wins",
+    "multipart: list uploads": "pages of uploads cannot be asked for",
+    "copies: copy of hostile keys": _PATHS,
+    "copies: copy if none match": "If-None-Match on a copy is passed over: overwrites",
+    "copies: copy if match": "If-Match on a copy is passed over: overwrites",
+    "copies: copy if the source is as seen": "answers 304, not 412, when the source is as it must not be",
+    "integrity: transfer coding is not stored": "aws-chunked comes back as the object's own encoding",
+    "integrity: malformed xml is refused": "a broken document is refused with another code",
+    "signatures: presigned get": _PATHS,
+}

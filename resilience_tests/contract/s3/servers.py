@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from infra.embedded.state import StateFolder
+from infra.s3_engines import resolve, versitygw
 from resilience_tests.contract.s3.place import Account
 
 START_SECONDS_MAX = 30
@@ -133,6 +135,34 @@ def moto_server() -> Iterator[Account]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def versitygw_server(folder: Path, program: Path) -> Iterator[Account]:
+    """versitygw on a folder, as a place of a stack runs it."""
+    port, pair = free_port(), ("VGWKEY", secrets.token_hex(16))
+    accounts = folder / "accounts"
+    versitygw.prepare(folder / "data", accounts, dict([pair]))
+    start = versitygw.launch(
+        str(program),
+        host="127.0.0.1",
+        port=port,
+        region="us-east-1",
+        data=str(folder / "data"),
+        accounts=str(accounts),
+    )
+    process = subprocess.Popen(start.argv, env=start.env, stdout=subprocess.DEVNULL)
+    try:
+        await_port(port, process)
+        yield Account(endpoint=f"http://127.0.0.1:{port}", access_key=pair[0], secret=pair[1])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def versitygw_at_hand() -> Path | None:
+    """Return its binary where one was named or built before: no test ever builds one."""
+    return resolve.versitygw_at_hand(StateFolder.open().cache)
 
 
 def account_at(endpoint: str, environment: Mapping[str, str] = os.environ) -> Account:
