@@ -1,0 +1,132 @@
+"""Reads the stack's configuration, once and typed; nothing else of the program asks for a key of it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env
+
+from infra.blueprint.settings import DURABLE, BadSettings, StackSettings
+from infra.containers.claims import NEVER
+from infra.topology import two_sites
+
+NAMESPACE = "cutover"
+
+KEYS: Mapping[str, str] = {
+    field.name: re.sub(r"_(\w)", lambda found: found.group(1).upper(), field.name)
+    for field in fields(StackSettings)
+}
+"""Key of the configuration by field of the settings: `s3_image` is `cutover:s3Image`."""
+
+KEY, EXPIRES = "key", "expires"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """All that a stack is told."""
+
+    settings: StackSettings
+    key: pulumi.Output[str]  #: secret; all other secrets are derived from it
+    expires: float  #: unix seconds after which a reaper may remove the stack
+
+
+def read_configuration() -> Configuration:
+    """Read the configuration of the stack that is being deployed.
+
+    Raises BadSettings and ConfigMissingError; the message names the key.
+    """
+    config = pulumi.Config(NAMESPACE)
+    if unknown := sorted(set(_given()) - {*KEYS.values(), KEY, EXPIRES}):
+        known = ", ".join(sorted({*KEYS.values(), KEY, EXPIRES}))
+        raise BadSettings(f"{NAMESPACE}:{unknown[0]} is no key of this program; it knows {known}")
+    try:
+        settings = StackSettings(**dict(_fields(config)))
+        _must_share_an_engine(settings)
+    except BadSettings as error:
+        raise BadSettings(_with_key(str(error))) from None
+    return Configuration(settings=settings, key=config.require_secret(KEY), expires=_expires(config))
+
+
+def _given() -> Iterator[str]:
+    for key in (*CONFIG.get(), *get_config_env()):
+        namespace, _, name = key.partition(":")
+        if namespace == NAMESPACE:
+            yield name
+
+
+def _fields(config: pulumi.Config) -> Iterator[tuple[str, Any]]:
+    yield "name", config.get("name") or pulumi.get_stack()
+    yield "image", _image(config)
+    for field in ("subnet", "s3_image", "s3_data"):
+        if (text := config.get(KEYS[field])) is not None:
+            yield field, text
+    for field in ("hosts", "links", "disks", "labels"):
+        yield field, _texts_by_name(config, KEYS[field])
+    yield "postgres", {**DURABLE, **_texts_by_name(config, "postgres")}
+    for field in ("s3_command", "s3_health"):
+        yield field, _texts(config, KEYS[field])
+    if variables := _texts(config, KEYS["s3_variables"]):
+        if len(variables) != 2:
+            raise BadSettings(f"s3_variables: two names are needed, found {len(variables)}")
+        yield "s3_variables", variables
+    if (port := config.get_int(KEYS["s3_port"])) is not None:
+        yield "s3_port", port
+
+
+def _image(config: pulumi.Config) -> str:
+    if (image := config.get("image")) is None:
+        raise BadSettings(
+            "image: none is set. `python -m infra.images` builds one and prints its name; put it into the "
+            f"stack with `pulumi config set {NAMESPACE}:image NAME`"
+        )
+    return image
+
+
+def _texts_by_name(config: pulumi.Config, key: str) -> Mapping[str, str]:
+    found = config.get_object(key) or {}
+    if not isinstance(found, dict):
+        raise BadSettings(f"{key}: an object with a text for each name is needed, found {found!r}")
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise BadSettings(f"{key}.{name}: a text is needed, found {value!r}; put it in quotes")
+    return found
+
+
+def _texts(config: pulumi.Config, key: str) -> tuple[str, ...]:
+    found = config.get_object(key) or []
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise BadSettings(f"{key}: a list of texts is needed, found {found!r}")
+    return tuple(found)
+
+
+def _must_share_an_engine(settings: StackSettings) -> None:
+    if settings.spread or not settings.hosts:
+        return
+    engines = {settings.hosts.get(place) for place in two_sites().places}
+    if len(engines) > 1:
+        raise BadSettings(
+            "hosts: no bridge joins places on several Docker hosts; give in links the private address "
+            "of each place's machine, or name one host for all places"
+        )
+
+
+def _expires(config: pulumi.Config) -> float:
+    if (text := config.get(EXPIRES)) is None:
+        return NEVER
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadSettings(
+            f"{NAMESPACE}:{EXPIRES}: {text!r} is no moment; write one as 2027-01-31T18:00:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _with_key(message: str) -> str:
+    """Put the key of the configuration in the place of the field that a message begins with."""
+    found = re.match(r"\w+", message)
+    field = found.group() if found else ""
+    return f"{NAMESPACE}:{KEYS.get(field, field)}{message[len(field) :]}"
