@@ -39,6 +39,11 @@ class Drill:
         return self.point not in (None, RANDOM) and Point.parse(str(self.point)).ending is not None
 
     @property
+    def cuts_power(self) -> bool:
+        """Whether it needs sites with disks of their own."""
+        return self.fault is not None and FAULTS[self.fault].cuts_power
+
+    @property
     def name(self) -> str:
         """What the report calls it."""
         what = f"{self.fault} {self.victim} at {self.point}" if self.fault else "calm"
@@ -84,6 +89,8 @@ def smoke(seed: int) -> list[Drill]:
 def full(seed: int) -> list[Drill]:
     """The smoke drills, and every point x every fault x every victim on whom something goes on there.
 
+    Not power cuts, which only root can do: they are a suite of their own.
+
     What outlives a lease takes ten times as long, so it strikes at the beginning of each stage only.
     """
     drills = smoke(seed)
@@ -92,7 +99,7 @@ def full(seed: int) -> list[Drill]:
             continue  # `lose` and `cut-then-lose` of the other points come by there
         for fault in FAULTS.values():
             for victim in fault.victims:
-                if victim in victims and not (fault.outlives_a_lease and point.action):
+                if victim in victims and not (fault.cuts_power or (fault.outlives_a_lease and point.action)):
                     drills.append(
                         drill_at(str(point), seed=seed + len(drills), fault=fault.name, victim=victim)
                     )
@@ -110,7 +117,16 @@ def random_kills(seed: int, count: int) -> list[Drill]:
     return [Drill(seed=seed + n, fault="kill", victim=SITES[n % 2], point=RANDOM) for n in range(count)]
 
 
-SUITES = {"smoke": smoke, "full": full}
+def power_cuts(seed: int) -> list[Drill]:
+    """Each stage x {power cut of the source, of the target}."""
+    wanted = ((str(point), victim) for point in stage_points(sample_plan()) for victim in SITES)
+    return [
+        Drill(seed=seed + n, fault="power-cut", victim=victim, point=point)
+        for n, (point, victim) in enumerate(wanted)
+    ]
+
+
+SUITES = {"smoke": smoke, "full": full, "power-cut": power_cuts}
 
 
 def listed(drills: Sequence[Drill]) -> list[str]:

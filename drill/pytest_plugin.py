@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--drills",
         default=SLICE,
         metavar="SUITE",
-        help="slice (three drills, the default), smoke, full, random:N, or none",
+        help="slice (three drills, the default), smoke, full, power-cut (root only), random:N, or none",
     )
     group.addoption("--seed", type=int, default=1, help="what clients do and when random faults strike")
     group.addoption("--stack", choices=STACKS, default=STACKS[0], help="where to drill")

@@ -23,7 +23,10 @@ KEPT = "main"
 """Name of a stack that stays: the one that `cutover stack status` shows when none is named."""
 
 DrillsOption = Annotated[
-    str, typer.Option("--drills", help="smoke, full, or random:N for N kills at seeded random moments.")
+    str,
+    typer.Option(
+        "--drills", help="smoke, full, power-cut (root only), or random:N for N kills at random moments."
+    ),
 ]
 ContentOption = Annotated[
     Path | None,
@@ -80,5 +83,5 @@ def chosen(name: str, seed: int) -> list[Drill]:
     if kind == "random" and count.isdigit() and int(count) > 0:
         return random_kills(seed, int(count))
     if name not in SUITES:
-        raise typer.BadParameter(f"no suite is called {name!r}; there are smoke, full and random:N")
+        raise typer.BadParameter(f"no suite is called {name!r}; there are {', '.join(SUITES)} and random:N")
     return SUITES[name](seed)

@@ -20,7 +20,7 @@ from drill.cli.options import (
 from drill.cli.simulated import run_simulated
 from drill.drills import ENDINGS, Drill
 from drill.nemesis import FAULTS
-from drill.planted import PLANTS
+from drill.planted import LIVE, ON_DISKS, PLANTS
 from drill.points import RANDOM, Point, all_points
 from drill.sample_plan import sample_plan
 from drill.schedule import Schedule, Strike, read_schedule
@@ -78,8 +78,7 @@ def run(
         return _list()
     if fidelity not in FIDELITIES:
         raise typer.BadParameter(f"fidelity is {' or '.join(FIDELITIES)}, not {fidelity!r}")
-    if plant is not None and plant not in PLANTS:
-        raise typer.BadParameter(f"no plant is called {plant!r}; there are {', '.join(PLANTS)}")
+    _check_plant(plant, fidelity)
     server = s3_server_named(s3_server)
     if server != OWN and fidelity == "simulated":
         raise typer.BadParameter("a simulated drill has stores of its own: --s3-server is for live drills")
@@ -102,13 +101,20 @@ def run(
 def _run_live(drill: Drill, report: Path | None, s3_server: str, *, as_json: bool) -> int:
     from drill.live.suite import Suite
 
-    if drill.plant is not None and PLANTS[drill.plant].simulated_only:
+    if drill.plant is not None and LIVE[drill.plant].simulated_only:
         raise typer.BadParameter(
             f"{drill.plant!r} reaches into the simulator's own parts: run it with --fidelity simulated"
         )
     folder = report_folder(report)
     suite = Suite(drills=[drill], folder=folder, tell=tell, s3_server=s3_server)
     return finish(asyncio.run(suite.run()), folder, as_json=as_json)
+
+
+def _check_plant(plant: str | None, fidelity: str) -> None:
+    if plant is not None and plant not in LIVE:
+        raise typer.BadParameter(f"no plant is called {plant!r}; there are {', '.join(LIVE)}")
+    if plant in ON_DISKS and fidelity != "live":
+        raise typer.BadParameter(f"{plant!r} needs a real server: --fidelity live, with --fault power-cut")
 
 
 def _read(file: Path) -> Schedule:
@@ -226,6 +232,6 @@ def _list() -> int:
         typer.echo(f"point {point}")
     for ending in ENDINGS:
         typer.echo(f"ending {ending}")
-    for plant in PLANTS.values():
+    for plant in LIVE.values():
         typer.echo(f"plant {plant.name} ({plant.rule}, caught by {plant.checker}): {plant.about}")
     return 0

@@ -14,7 +14,7 @@ from cutover.cli.coordinator import coordinate
 from cutover.cli.service import Settings, joined
 from cutover.engine.parts import Parts
 from cutover.model.journal import Entry
-from drill.planted import PLANTS
+from drill.planted import LIVE
 from drill.points import Point, PointedJournal
 
 IN_FLIGHT_SECONDS = 0.002
@@ -55,7 +55,7 @@ async def serve(settings: Mapping[str, object], ready: Callable[[], None]) -> No
     plant = settings.get("plant")
     ready()
     async with joined(Settings.read(settings)) as parts:
-        planted = PLANTS[str(plant)].in_parts(parts) if plant else parts
+        planted = LIVE[str(plant)].in_parts(parts) if plant else parts
         await coordinate(pointed(planted, harness, wanted))
 
 

@@ -36,8 +36,12 @@ class LiveField:
         """All of it at one instant."""
         await self.stack.kill_site(self.site(site))
 
+    async def power_cut(self, site: str) -> None:
+        """All of it, with what it had not synced."""
+        await self.stack.power_cut_site(self.site(site))
+
     async def restart_site(self, site: str) -> None:
-        """On the same data."""
+        """On the same data, or what its disk has of it."""
         await self.stack.restart_site(self.site(site))
 
     async def kill_process(self, victim: str) -> None:

@@ -6,7 +6,7 @@ from cutover.cli.service import Settings, complain, joined
 from cutover.engine.agent import Agent
 from cutover.engine.parts import Parts
 from cutover.engine.worker import Worker
-from drill.planted import PLANTS
+from drill.planted import LIVE
 from infra.embedded.services import Services
 from sample_platform.platform import Platform
 from sample_platform.service import serve
@@ -16,7 +16,7 @@ def services_of(plant: str | None) -> Services:
     """The services of a run; a process that carries the planted bug is started through this module."""
     if plant is None:
         return Services()
-    carriers = PLANTS[plant].processes
+    carriers = LIVE[plant].processes
     usual, here = Services(), "drill.live.services"
     return Services(
         worker=f"{here}:worker" if "worker" in carriers else usual.worker,
@@ -26,10 +26,11 @@ def services_of(plant: str | None) -> Services:
 
 
 def extras_of(plant: str | None) -> Mapping[str, Mapping[str, object]]:
-    """The settings that such a process needs: the name of its bug."""
+    """The settings that such a process needs: the name of its bug; and those of the database servers."""
     if plant is None:
         return {}
-    return {kind: {"plant": plant} for kind in PLANTS[plant].processes if kind != "coordinator"}
+    carriers = {kind: {"plant": plant} for kind in LIVE[plant].processes if kind != "coordinator"}
+    return {**carriers, "postgres": LIVE[plant].database}
 
 
 def preloaded() -> tuple[str, ...]:
@@ -40,7 +41,7 @@ def preloaded() -> tuple[str, ...]:
 def planted(parts: Parts, settings: Mapping[str, object]) -> Parts:
     """The parts with the bug that the settings name in them."""
     plant = settings.get("plant")
-    return PLANTS[str(plant)].in_parts(parts) if plant else parts
+    return LIVE[str(plant)].in_parts(parts) if plant else parts
 
 
 async def worker(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
@@ -54,7 +55,7 @@ async def worker(settings: Mapping[str, object], ready: Callable[[], None]) -> N
 async def platform(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
     """The sample platform, with a bug in its logic."""
     plant = settings.get("plant")
-    kind = PLANTS[str(plant)].platform if plant else Platform
+    kind = LIVE[str(plant)].platform if plant else Platform
     await serve(settings, ready, kind=kind)
 
 

@@ -15,10 +15,26 @@ from drill.live.services import extras_of, preloaded, services_of
 from drill.report import DrillResult, Report, history_name, write_report
 from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
+from infra.disks.loop import why_impossible
 from infra.embedded.stack import EmbeddedStack
 from infra.s3_engines.resolve import OWN
 
 Tell = Callable[[str], None]
+
+
+class Impossible(ValueError):
+    """A drill needs what this machine, or this user, has not; nothing was run."""
+
+
+def cuts_power(drills: Sequence[Drill]) -> bool:
+    """Whether sites need disks of their own. Raises Impossible when they do and cannot have them."""
+    asking = [drill for drill in drills if drill.cuts_power]
+    if asking and (why := why_impossible()):
+        raise Impossible(
+            f"{asking[0].name!r} was not run: {why}. Without a power cut: --fault kill; without a real disk: "
+            f"--fidelity simulated"
+        )
+    return bool(asking)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +53,7 @@ class Suite:
 
     async def run(self) -> Report:
         """Bring the stack up, run every drill, write the report after each, and take the stack down."""
+        power_cut = cuts_power(self.drills)
         began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
         stack = await bring_up(
             self.tell,
@@ -44,6 +61,7 @@ class Suite:
             name=self.name,
             plant=self.drills[0].plant,
             s3_server=self.s3_server,
+            power_cut=power_cut,
         )
         try:
             for number, drill in enumerate(self.drills, start=1):
@@ -86,7 +104,13 @@ def on_server(command: str, s3_server: str) -> str:
 
 
 async def bring_up(
-    tell: Tell, *, keep: bool, name: str | None = None, plant: str | None = None, s3_server: str = OWN
+    tell: Tell,
+    *,
+    keep: bool,
+    name: str | None = None,
+    plant: str | None = None,
+    s3_server: str = OWN,
+    power_cut: bool = False,
 ) -> EmbeddedStack:
     """An embedded stack with the sample platform on it."""
     schema = Path(str(sample_platform.__file__)).parent / "schema.sql"
@@ -98,5 +122,6 @@ async def bring_up(
         schema=schema,
         preload=preloaded(),
         s3_server=s3_server,
+        power_cut=power_cut,
         progress=tell,
     )

@@ -19,6 +19,9 @@ class Field(Protocol):
     """What a fault acts on. Sites and processes are named by their part in the plan."""
 
     async def kill_site(self, site: str) -> None: ...
+    async def power_cut(self, site: str) -> None:
+        """Kill the site, and lose what its disk had not been told to keep."""
+
     async def restart_site(self, site: str) -> None: ...
     async def kill_process(self, victim: str) -> None: ...
     async def start_process(self, victim: str) -> None: ...
@@ -47,6 +50,7 @@ class Fault:
     strike: Act
     heal: Act
     seconds: float  #: between the two
+    cuts_power: bool = False  #: needs a site with a disk of its own, which only root can give it
 
     @property
     def outlives_a_lease(self) -> bool:
@@ -59,6 +63,10 @@ async def _kill(field: Field, victim: str) -> None:
         await field.kill_site(victim)
     else:
         await field.kill_process(victim)
+
+
+async def _power_cut(field: Field, victim: str) -> None:
+    await field.power_cut(victim)
 
 
 async def _start(field: Field, victim: str) -> None:
@@ -109,6 +117,14 @@ FAULTS: Mapping[str, Fault] = {
             strike=_kill,
             heal=_start,
             seconds=DEAD_SECONDS,
+        ),
+        Fault(
+            name="power-cut",
+            victims=SITES,
+            strike=_power_cut,
+            heal=_start,
+            seconds=DEAD_SECONDS,
+            cuts_power=True,
         ),
         Fault(
             name="pause",

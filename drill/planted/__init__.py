@@ -10,6 +10,7 @@ from drill.planted.bytes_never_copied import BYTES_NEVER_COPIED
 from drill.planted.chunk_over_stream import CHUNK_OVER_STREAM
 from drill.planted.conflict_by_delete import CONFLICT_BY_DELETE
 from drill.planted.delete_on_absence import DELETE_ON_ABSENCE
+from drill.planted.durability import FSYNC_OFF, SYNCHRONOUS_COMMIT_OFF
 from drill.planted.earnings import EARNINGS_DOUBLED, EARNINGS_OVERWRITTEN
 from drill.planted.eligible_by_count import ELIGIBLE_BY_COUNT
 from drill.planted.end_before_close import END_BEFORE_CLOSE
@@ -95,3 +96,9 @@ PLANTS: Mapping[str, Plant] = {
         REAPED_AHEAD,
     )
 }
+
+ON_DISKS: Mapping[str, Plant] = {plant.name: plant for plant in (FSYNC_OFF, SYNCHRONOUS_COMMIT_OFF)}
+"""Those that no simulated migration can carry: they need a real server, on a disk that loses its power."""
+
+LIVE: Mapping[str, Plant] = {**PLANTS, **ON_DISKS}
+"""Every name that `--plant` knows; `simulated_only` are refused later, by their reason."""

@@ -1,6 +1,6 @@
 """What a known-bad variant is, and what it needs to show."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,3 +52,4 @@ class Plant:
     processes: frozenset[str]  #: of worker, agent, coordinator, platform: those that carry it
     in_parts: Callable[[Parts], Parts] = lambda parts: parts
     platform: type[Platform] = Platform  #: what a process of the kind `platform` makes of its ports
+    database: Mapping[str, str] = field(default_factory=dict)  #: settings of the servers, live only

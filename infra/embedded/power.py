@@ -31,6 +31,11 @@ def disk_of(folder: StackFolder, site: str) -> LoopDisk | None:
     return disk if disk.image.exists() else None
 
 
+def server_settings(folder: StackFolder, site: str) -> dict[str, object]:
+    """Return what a server on a disk of its own does otherwise: at a start it syncs that, not each file."""
+    return {"recovery_init_sync_method": "syncfs"} if disk_of(folder, site) else {}
+
+
 async def plug_in(folder: StackFolder, sites: Iterable[str]) -> None:
     """Give each site a disk, before it has any files. Raises StackError."""
     await asyncio.gather(*(asyncio.to_thread(_plug_in, folder, site) for site in sites))

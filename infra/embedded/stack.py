@@ -189,7 +189,10 @@ class EmbeddedStack:
     def server(self, site: str) -> Server:
         """Return the PostgreSQL server of a site; its `connect` is the stack's own superuser."""
         port = self.description.ports[f"{site}/postgres"]
-        told = self.description.extra(f"{site}/postgres")
+        told = {
+            **power.server_settings(self.folder, site),
+            **self.description.extra(f"{site}/postgres"),
+        }
         return Server(self.folder.server(site), port, self.description.binaries, server_user(), told)
 
     async def status(self) -> Mapping[str, Any]:

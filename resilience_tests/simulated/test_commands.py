@@ -93,7 +93,7 @@ def test_a_failing_drill_leaves_a_smaller_one_and_its_story(
 @pytest.mark.parametrize(
     ("strikes", "says"),
     [
-        ([replace(KILL, fault="power-cut")], "cannot do power-cut source at drain"),
+        ([replace(KILL, fault="partition")], "cannot do partition source at drain"),
         ([replace(KILL, point="t=1.5")], "cannot do kill source at t=1.5"),
         ([replace(KILL, victim="witness")], "cannot do kill witness"),
         ([KILL, KILL], "has 2 strikes"),
