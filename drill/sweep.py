@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from drill.verdict import Verdict
 
@@ -16,7 +17,10 @@ SHARD_SEEDS = 250
 FAILURES_KEPT = 25
 """Failing seeds that a shard names, first ones first."""
 STATE = "sweep.json"
-SCHEMA = 1
+SCHEMA = 2
+SORTS = ("held", "blunt", "stranded", "inconclusive", "violated")
+"""What a drill of a sweep counts as."""
+FAILED = ("inconclusive", "violated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +41,14 @@ class Shard:
     end: int
     held: int
     blunt: int  #: nothing is wrong, and a fault hit nothing in flight
+    stranded: int = 0  #: nothing is in doubt but the announced tail of a site that was lost for good
     inconclusive: int
     violated: int
     operations: int
     virtual_seconds: float
     seconds: float  #: of real time
     failures: tuple[Failure, ...] = ()
+    tails: tuple[int, ...] = ()  #: seeds that are counted as stranded
 
 
 def run_shard(first: int, end: int) -> Shard:
@@ -57,13 +63,16 @@ def run_shard(first: int, end: int) -> Shard:
 
     counted: Counter[str] = Counter()
     failures: list[Failure] = []
+    tails: list[int] = []
     operations, virtual, began = 0, 0.0, perf_counter()
     for seed in range(first, end):
         told = one(seed)
-        counted["blunt" if told.blunt else told.verdict.value] += 1
+        counted[told.sort] += 1
         operations += told.history.count(b'"type":"invoke"')
         virtual += told.seconds
-        if not told.blunt and told.verdict is not Verdict.HELD and len(failures) < FAILURES_KEPT:
+        if told.sort == "stranded":
+            tails.append(seed)
+        if told.sort in FAILED and len(failures) < FAILURES_KEPT:
             wrong = [found for found in told.findings if found.verdict is told.verdict]
             first_witness = next((w.what for found in wrong for w in found.witnesses), "")
             names = tuple(found.checker for found in wrong)
@@ -74,12 +83,14 @@ def run_shard(first: int, end: int) -> Shard:
         end=end,
         held=counted["held"],
         blunt=counted["blunt"],
+        stranded=counted["stranded"],
         inconclusive=counted["inconclusive"],
         violated=counted["violated"],
         operations=operations,
         virtual_seconds=round(virtual, 3),
         seconds=round(perf_counter() - began, 3),
         failures=tuple(failures),
+        tails=tuple(tails),
     )
 
 
@@ -125,8 +136,12 @@ class Sweep:
     @property
     def counted(self) -> dict[str, int]:
         """Drills by what is to be said of them, within the range."""
-        names = ("held", "blunt", "inconclusive", "violated")
-        return {name: sum(getattr(shard, name) for shard in self._within) for name in names}
+        return {name: sum(getattr(shard, name) for shard in self._within) for name in SORTS}
+
+    @property
+    def tails(self) -> list[int]:
+        """Seeds that are counted as stranded, in their order."""
+        return sorted(seed for shard in self._within for seed in shard.tails)
 
     @property
     def failures(self) -> list[Failure]:
@@ -136,7 +151,10 @@ class Sweep:
 
     @property
     def verdict(self) -> Verdict:
-        """Violated if any drill was; a blunt one is a drill less, and no doubt."""
+        """Violated if any drill was; a blunt one is a drill less, and no doubt.
+
+        Nor is a stranded one: what it does not have was announced, and is where the promise ends.
+        """
         counted = self.counted
         if counted["violated"]:
             return Verdict.VIOLATED
@@ -157,9 +175,12 @@ def _read(file: Path, commit: str | None) -> list[Shard]:
             f"{file} holds drills of commit {told.get('commit')}, and this is {commit}: what they showed "
             f"says nothing of this code. Nothing was run. Give the sweep a new --report folder."
         )
-    return [
-        Shard(**{**one, "failures": tuple(_failure(f) for f in one["failures"])}) for one in told["shards"]
-    ]
+    return [_shard(one) for one in told["shards"]]
+
+
+def _shard(told: dict[str, Any]) -> Shard:
+    failures = tuple(_failure(failure) for failure in told["failures"])
+    return Shard(**{**told, "failures": failures, "tails": tuple(told["tails"])})
 
 
 def _failure(told: dict[str, object]) -> Failure:
@@ -193,7 +214,6 @@ def told_of(sweep: Sweep, shards: Sequence[Shard]) -> str:
     done = sum(counted.values())
     real = sum(shard.seconds for shard in shards) or 1.0
     return (
-        f"{done}/{total} drills: {counted['held']} held, {counted['blunt']} blunt, "
-        f"{counted['inconclusive']} inconclusive, {counted['violated']} violated; "
+        f"{done}/{total} drills: {', '.join(f'{counted[name]} {name}' for name in SORTS)}; "
         f"{sum(shard.end - shard.first for shard in shards) / real:.1f} a second a core"
     )

@@ -53,6 +53,12 @@ class Finding:
     witnesses: tuple[Witness, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)  #: lost, hidden, duplicated, ... in rows
 
+    @property
+    def stranded(self) -> bool:
+        """Whether nothing is in doubt but what was announced as stranded: each witness is counted as that."""
+        counted = sum(rows for name, rows in self.counts.items() if name.startswith("stranded"))
+        return self.verdict is Verdict.INCONCLUSIVE and counted == len(self.witnesses)
+
 
 def finding(
     checker: str,

@@ -65,6 +65,7 @@ class Evidence:
 
     serving: SiteStores | None  #: the site that the register names; None when it could not be read
     other: SiteStores | None  #: its peer; None when it stayed away
+    remains: SiteStores | None = None  #: what a site that stayed away has on its disk; None: nobody can look
     stage: str  #: the stage in which the migration ended; empty when there was none
     complete: bool = False  #: replication was torn down, so the other site no longer follows
     before: SiteStores | None = None  #: what the serving site held before the first operation
@@ -87,6 +88,13 @@ class Evidence:
         if self.other is not None and not self.unlisted:
             return None
         return replace(self.announced, before=None)
+
+    @property
+    def left(self) -> SiteStores | None:
+        """Where what is stranded must lie: at the site that was left, or on its disk."""
+        if self.stranded is None:
+            return None
+        return self.other or self.remains
 
     @property
     def unlisted(self) -> bool:

@@ -50,8 +50,11 @@ def no_ghosts(history: History, evidence: Evidence) -> Finding:
 def _may_be_stranded(
     operation: Operation, key: str, record: PostRecord, evidence: Evidence, optional: frozenset[int]
 ) -> bool:
-    """Whether only the site that stayed away may have it: it acknowledged it, or nobody but it showed it."""
-    if evidence.stranded is None:
+    """Whether only the site that stayed away may have it: it acknowledged it, or nobody but it showed it.
+
+    Where its disk can be read, it has to be there.
+    """
+    if evidence.stranded is None or (evidence.left is not None and not _has(evidence.left, operation, key)):
         return False
     if operation.invoke.f == "comment":
         return operation.begins in optional
@@ -59,6 +62,10 @@ def _may_be_stranded(
     if operation.invoke.f == "upload" or (upload is not None and upload.ok):
         return (upload or operation).begins in optional
     return operation.completion is not None and operation.completion.site == evidence.stranded.site
+
+
+def _has(stores: SiteStores, operation: Operation, key: str) -> bool:
+    return int(key) in stores.comments if operation.invoke.f == "comment" else key in stores.posts
 
 
 def _missing(history: History, record: PostRecord, stores: SiteStores) -> Iterator[Missing]:

@@ -39,7 +39,8 @@ def sweep(
     """Run a range of seeds. An interrupted sweep goes on from its report folder.
 
     Exits 10 when a drill was violated, 11 when one was inconclusive for more
-    than that its fault hit nothing.
+    than that its fault hit nothing, or that a site is lost for good with a tail
+    that was announced: such seeds are counted as stranded, and named.
     """
     first, end = _range(seeds)
     told = Sweep(first, end, report, commit_here())
@@ -89,6 +90,8 @@ def _stories(failures: list[Failure], report: Path | None) -> dict[int, Path]:
 def _print(told: Sweep, files: dict[int, Path]) -> None:
     commit = told.commit
     typer.echo(f"seeds {told.first}:{told.end}: {told_of(told, told.shards)}")
+    for seed in told.tails[:NAMED]:
+        typer.echo(f"seed {seed} stranded: a site is lost for good, and the announced tail is not home")
     for failure in told.failures[:NAMED]:
         typer.echo(f"seed {failure.seed} {failure.verdict} by {', '.join(failure.checkers)}: {failure.what}")
         typer.echo(f"  repeat: {command(seeded(failure.seed), commit, files.get(failure.seed))}")
@@ -107,4 +110,5 @@ def _answer(told: Sweep) -> dict[str, object]:
         "commit": told.commit,
         "drills": told.counted,
         "failures": failures,
+        "stranded": told.tails,
     }

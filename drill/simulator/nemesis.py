@@ -48,6 +48,7 @@ class Nemesis:
     _older: Memory = field(init=False)  #: as it was when the stage before that began
     _under_way: "dict[asyncio.Task[None], None]" = field(default_factory=dict)
     _standing: dict[int, tuple[Armed, Struck]] = field(default_factory=dict)  #: faults that are not undone
+    _healed: bool = False  #: all is undone for good
 
     def __post_init__(self) -> None:
         self._armed = [
@@ -88,7 +89,7 @@ class Nemesis:
 
     async def _meet(self, here: Point) -> None:
         for armed in self._armed:
-            if armed.point is None or armed.begun or not armed.point.is_at(here):
+            if self._healed or armed.point is None or armed.begun or not armed.point.is_at(here):
                 continue
             armed.passed += 1
             if armed.passed >= armed.strike.nth:
@@ -145,11 +146,17 @@ class Nemesis:
         self.history.heal(name=armed.strike.fault, victim=armed.strike.victim)
 
     async def heal_all(self, *, away: frozenset[str]) -> None:
-        """Undo whatever stands, but for victims in `away`; nothing strikes any more."""
+        """Undo whatever stands, but for victims in `away`; nothing strikes any more.
+
+        Whoever waits at a crash point for a strike that will not come goes on.
+        """
+        self._healed = True
         for task in list(self._under_way):
             task.cancel()
         for task in list(self._under_way):
             await asyncio.wait([task])
+        for armed in self._armed:
+            armed.struck.set()
         for number, (armed, _) in list(self._standing.items()):
             if armed.strike.victim not in away:
                 await self._heal(number)

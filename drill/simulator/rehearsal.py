@@ -98,6 +98,28 @@ class Rehearsal:
         unjudged = {"bite", "converged"} if self.away else {"bite"}
         return self.verdict is Verdict.INCONCLUSIVE and doubtful <= unjudged
 
+    @property
+    def stranded(self) -> bool:
+        """Nothing is in doubt but what was announced, with a bound, as stranded by a site lost for good.
+
+        Or by its peer, if the site that is lost is the survivor. All of it was found on the disk of the
+        site that was left, and is no more than what that had not sent, or it would be lost.
+        """
+        announced = self.evidence.stranded
+        if not self.away or announced is None or announced.seconds is None or announced.transactions is None:
+            return False
+        doubtful = [found for found in self.findings if found.verdict is not Verdict.HELD]
+        tails = [found for found in doubtful if found.stranded]
+        others = {found.checker for found in doubtful if not found.stranded}
+        return self.verdict is Verdict.INCONCLUSIVE and bool(tails) and others <= {"bite", "converged"}
+
+    @property
+    def sort(self) -> str:
+        """What a count of many drills calls it: its verdict, or `blunt`, or `stranded`."""
+        if self.blunt:
+            return "blunt"
+        return "stranded" if self.stranded else self.verdict.value
+
     def finding(self, checker: str) -> Finding:
         """What one checker concludes; KeyError when it was not asked."""
         return {finding.checker: finding for finding in self.findings}[checker]

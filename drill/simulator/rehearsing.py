@@ -338,11 +338,12 @@ class Rehearsing:
             Evidence(
                 serving=with_quarantine_of(first, second),
                 other=second if self._other_is_there() else None,
+                remains=None if self._other_is_there() else second,
                 stage=stage.value,
                 complete=stage in ENDED,
                 scheduled=struck,
                 conflicts_expected=bool(self._partings),
-                announced=self._announced(),
+                announced=self._announced(stage),
                 healed_at=self._healed_at,
                 converged_within=SETTLE_SECONDS,
             ),
@@ -356,17 +357,28 @@ class Rehearsing:
     async def _stores(self, site: str) -> SiteStores:
         return await self._world.reader(site).read()
 
-    def _announced(self) -> Announced | None:
-        """What was said of a site that was left: how much, if it stays away; else only that it was."""
+    def _announced(self, stage: Stage) -> Announced | None:
+        """What was said of a site that was left: how much, if its tail is not home; else only that it was."""
         announced = None
         for epoch in sorted(self._partings):
             parted = self._partings[epoch]
             announced = Announced(site=parted.left, epoch=epoch - 1, before=announced)
-        if announced is None or self._other_is_there():
+        if announced is None or (self._other_is_there() and stage is not Stage.PARTED):
             return announced
         seconds = self._partings[max(self._partings)].unsent.seconds
         bound = None if seconds is None else seconds + self.conditions.plan.lease.seconds
-        return replace(announced, seconds=bound)
+        return replace(announced, seconds=bound, transactions=self._unsent(announced.site))
+
+    def _unsent(self, left: str) -> int | None:
+        """How many transactions of a site its peer has not: the simulator can count them.
+
+        None when what the peer has is of another log.
+        """
+        server, applied = self._world.servers[left], self._world.servers[self._world.plan.peer(left)].applied
+        if applied is not None and not server.end.reaches(applied):
+            return None
+        tail = server.log[applied.offset if applied else 0 :]
+        return sum(not transaction.foreign for transaction in tail)
 
 
 def _stage_of(entries: list[Entry]) -> Stage:

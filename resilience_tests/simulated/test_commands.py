@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drill import sweep
+from drill.cli import sweep as sweep_command
 from drill.cli.application import run
 from drill.matrix import Cell, cells, run_cells, run_return, ways_back
 from drill.points import all_points
@@ -127,7 +128,7 @@ def test_wrong_usage_runs_nothing(words: list[str]) -> None:
 def test_a_shard_depends_on_its_seeds_alone() -> None:
     first, again = run_shard(10, 14), run_shard(10, 14)
     assert replace(first, seconds=0.0) == replace(again, seconds=0.0)
-    assert first.held + first.blunt + first.inconclusive + first.violated == 4
+    assert first.held + first.blunt + first.stranded + first.inconclusive + first.violated == 4
 
 
 def test_an_interrupted_sweep_goes_on_from_its_folder(
@@ -136,12 +137,31 @@ def test_an_interrupted_sweep_goes_on_from_its_folder(
     monkeypatch.setattr(sweep, "SHARD_SEEDS", 2)
     begun = Sweep(0, 5, tmp_path, "c0ffee")
     assert begun.left == [(0, 2), (2, 4), (4, 5)]
-    begun.take_in(_shard(2, 4, held=2))
+    begun.take_in(replace(_shard(2, 4, held=1), blunt=0, stranded=1, tails=(3,)))
     again = Sweep(0, 5, tmp_path, "c0ffee")
+    assert again.tails == [3]
     assert again.left == [(0, 2), (4, 5)]
     assert sorted((shard.first, shard.end) for shard in finished(again, Here())) == [(0, 2), (4, 5)]
     assert Sweep(0, 5, tmp_path, "c0ffee").left == []
     assert Sweep(0, 7, tmp_path, "c0ffee").left == [(5, 7)]
+
+
+def test_a_stranded_seed_is_named_and_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stranded = replace(_shard(0, 3, held=2), blunt=0, stranded=1, tails=(1,))
+
+    def run_here(jobs: int) -> Executor:
+        return Here()
+
+    monkeypatch.setattr(sweep, "run_shard", lambda first, end: stranded)
+    monkeypatch.setattr(sweep_command, "processes", run_here)
+    assert run(["sweep", "--seeds", "0:3"]) == 0
+    said = capsys.readouterr().out
+    assert "2 held, 0 blunt, 1 stranded, 0 inconclusive, 0 violated" in said
+    assert "seed 1 stranded" in said
+    assert run(["sweep", "--seeds", "0:3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stranded"] == [1]
 
 
 def test_what_another_commit_showed_is_not_counted(tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from cutover.model.stage import Stage
-from drill.history import Event, Kind
+from drill.checkers import judge
+from drill.history import Event, Kind, history_of
 from drill.schedule import Load, Schedule, ScheduleBroken, Strike, read_schedule, schedule_from_json
 from drill.simulator.chance import random_schedule
 from drill.simulator.faults import SIMULATED_FAULTS
 from drill.simulator.rehearsal import Rehearsal, events_of
 from drill.simulator.results import played, smallest
 from drill.story import story
-from drill.verdict import Verdict
+from drill.verdict import Finding, Verdict, Witness
 
 ROOT = Path(__file__).parents[2]
 CORPUS = sorted((ROOT / "resilience_tests" / "schedules").glob("*.json"))
@@ -149,4 +150,31 @@ UNJUDGED = sorted((ROOT / "resilience_tests" / "schedules" / "inconclusive").glo
 @pytest.mark.parametrize("file", UNJUDGED, ids=lambda file: file.stem)
 def test_what_nobody_can_say_yet_is_neither_held_nor_violated(file: Path) -> None:
     told = played(read_schedule(file))
-    assert told.verdict is Verdict.INCONCLUSIVE, told.explained()
+    assert (told.verdict, told.sort) == (Verdict.INCONCLUSIVE, "stranded"), told.explained()
+
+
+TAIL = ROOT / "resilience_tests" / "schedules" / "inconclusive" / "tail-of-a-site-lost-for-good.json"
+
+
+def test_a_tail_is_stranded_only_where_a_site_is_lost_for_good_and_a_bound_was_announced() -> None:
+    told = played(read_schedule(TAIL))
+    announced = told.evidence.announced
+    assert announced is not None
+    assert told.stranded
+    assert not replace(told, away=False).stranded
+    for unbounded in (replace(announced, seconds=None), replace(announced, transactions=None)):
+        assert not replace(told, evidence=replace(told.evidence, announced=unbounded)).stranded
+    stuck = Finding(checker="progress", verdict=Verdict.INCONCLUSIVE, witnesses=(Witness(what="it waits"),))
+    assert not replace(told, findings=(*told.findings, stuck)).stranded
+
+
+def test_more_than_the_lost_site_had_not_sent_is_not_stranded_but_lost() -> None:
+    """As when the survivor forgets what it had applied: the simulator has counted the rest."""
+    told = played(read_schedule(TAIL))
+    history = history_of(events_of(told.history))
+    announced = told.evidence.announced
+    assert announced is not None
+    fewer = replace(told.evidence, announced=replace(announced, transactions=3))
+    findings = {found.checker: found for found in judge(history, fewer)}
+    assert findings["acknowledged"].verdict is Verdict.VIOLATED
+    assert "more is missing than was announced" in findings["acknowledged"].witnesses[0].what

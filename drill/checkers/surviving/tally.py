@@ -35,7 +35,7 @@ class Tally:
     strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
     apart: frozenset[int] = frozenset()  #: the same of a site that was left, also when it came back
     unread: frozenset[int] = frozenset()  #: lines of the invokes acknowledged after the stores were read
-    left: "Tally | None" = None  #: of the site that was left, where its tail must lie that nobody has listed
+    left: "Tally | None" = None  #: of the site that was left, where its tail must lie; None: nobody can look
     violations: list[Witness] = field(default_factory=list)
     doubts: list[Witness] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Tally:
     def finding(self, checker: str) -> Finding:
         """Conclude: of what is missing, no more than was announced is stranded; the oldest rest is lost.
 
-        What is to come home from the site that was left is lost if it is not there either.
+        What is not at the site that was left either, nor on its disk, is lost.
         """
         times = {missing.operation.begins: missing.operation.ends for missing in self.missing}
         oldest_first = sorted(times, key=times.__getitem__)
@@ -120,8 +120,8 @@ class Tally:
             self._blame(missing.count, missing.operation, what, missing.key)
             return
         self.counts[missing.count.replace("lost_", "stranded_").replace("returned_", "stranded_")] += 1
-        where = f"stranded at {self.left.stores.site}" if self.left else "stranded at the site that died"
-        what = f"{missing.what}; announced as {where}"
+        where = f"at {self.left.stores.site}" if self.left else "at the site that died"
+        what = f"{missing.what}; announced as stranded {where}"
         self.doubts.append(witness(missing.operation, what, key=missing.key))
 
 
@@ -140,7 +140,7 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
         strandable(history, evidence.announced),
         acknowledged_after(history, evidence.read_at),
     )
-    if evidence.stranded is None or evidence.other is None:
+    if evidence.left is None:
         return known
-    left = replace(known, stores=evidence.other, violations=[], doubts=[], missing=[], counts=Counter())
+    left = replace(known, stores=evidence.left, violations=[], doubts=[], missing=[], counts=Counter())
     return replace(known, left=left)

@@ -166,6 +166,38 @@ def test_a_tail_that_is_at_neither_site_is_lost(tail: Tail) -> None:
     assert "nor at east" in finding.witnesses[0].what
 
 
+@pytest.mark.parametrize(("tail", "count", "part"), TAILS, ids=[tail.__name__ for tail, _, _ in TAILS])
+def test_a_tail_is_looked_for_on_the_disk_of_a_site_that_stays_away(
+    tail: Tail, count: str, part: str
+) -> None:
+    story, _ = parted(tail)
+    found = replace(away(story, EAST), remains=left_with(tail))
+    for checker in {"acknowledged", part}:
+        finding = story.judged_by(checker, found)
+        assert (finding.verdict, finding.counts[count]) == (Verdict.INCONCLUSIVE, 1), finding
+        assert finding.stranded
+    forgotten = replace(found, remains=left_with())
+    finding = story.judged_by("acknowledged", forgotten)
+    assert finding.verdict is Verdict.VIOLATED, finding
+    assert "nor at east" in finding.witnesses[0].what
+
+
+def test_a_post_that_is_not_on_the_disk_of_the_dead_site_either_is_a_ghost() -> None:
+    story, _ = parted(an_upload)
+    found = replace(away(story, EAST), remains=left_with(an_upload))
+    assert story.judged_by("no_ghosts", found).stranded
+    forgotten = replace(found, remains=left_with())
+    assert story.judged_by("no_ghosts", forgotten).counts["ghosts"] == 1
+
+
+def test_a_doubt_beside_a_stranded_tail_is_a_doubt() -> None:
+    story, _ = parted(an_earning)
+    late = replace(away(story, EAST), read_at=0.0)
+    finding = story.judged_by("acknowledged", late)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert not finding.stranded
+
+
 def test_an_unanswered_tail_is_neither_stranded_nor_lost() -> None:
     story = Story()
     story.upload("r-1")
