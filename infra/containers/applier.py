@@ -4,7 +4,7 @@ No state, no diff, no refresh, no destroy: what is made is known by its labels, 
 The SDK hands over each resource when what it depends on is made, so order and parallelism are the
 program's own; the program cannot tell this from the real engine.
 
-    python -m infra.containers.applier < {"stack": NAME, "config": {...}, "secrets": {...}}
+    python -m infra.containers.applier < {"settings": {...}, "key": "..."}
 """
 
 import asyncio
@@ -25,6 +25,11 @@ import pulumi
 from docker.types import Healthcheck, IPAMConfig, IPAMPool, LogConfig
 from pulumi.runtime import mocks, rpc
 from pulumi.runtime.stack import run_in_stack
+
+from cutover.model.secret import Secret
+from infra.blueprint.settings import StackSettings
+from infra.components.exports import document_of, settings_of
+from infra.components.settings import KEY, KEYS, NAMESPACE
 
 PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"
 PROJECT = "cutover"
@@ -232,21 +237,31 @@ def _tar(uploads: Sequence[Inputs]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Return inputs without the marks of secrets: what is applied needs their values."""
+    """Return inputs without the marks of secrets; on the way here every number became a float."""
     value = rpc.unwrap_rpc_secret(value)
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items() if one is not None}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def apply(
-    stack: str, config: Mapping[str, str], secrets: Mapping[str, str], tell: Callable[[str], None]
-) -> None:
-    """Make everything that the program declares under this configuration. Raises Refused."""
-    pulumi.runtime.set_all_config({**config, **secrets}, list(secrets))
-    mocks.set_mocks(Applier(tell), project=PROJECT, stack=stack, preview=False)
+def apply(settings: StackSettings, key: Secret, tell: Callable[[str], None]) -> None:
+    """Make everything that the program declares for these settings. Raises Refused."""
+    secret = f"{NAMESPACE}:{KEY}"
+    pulumi.runtime.set_all_config({**config_of(settings), secret: key.reveal()}, [secret])
+    mocks.set_mocks(Applier(tell), project=PROJECT, stack=settings.name, preview=False)
     pulumi.runtime.settings.set_root_resource(None)  # type: ignore[arg-type]
     asyncio.get_event_loop().run_until_complete(run_in_stack(_program))
+
+
+def config_of(settings: StackSettings) -> Mapping[str, str]:
+    """Return the configuration that the program reads these settings from."""
+    told = {KEYS[field]: value for field, value in document_of(settings).items() if value}
+    return {
+        f"{NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in told.items()
+    }
 
 
 def _program() -> None:
@@ -258,7 +273,7 @@ def main() -> int:
     told = json.load(sys.stdin)
     asyncio.set_event_loop(asyncio.new_event_loop())
     try:
-        apply(told["stack"], told["config"], told["secrets"], _say)
+        apply(settings_of(told["settings"]), Secret(told["key"]), _say)
     except Exception as error:
         _say(f"{type(error).__name__}: {error}")
         return FAILED

@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.blueprint.containers import Blueprint
 from infra.blueprint.settings import StackSettings
+from infra.components.exports import document_of, settings_of
 from infra.contract import Run
 from infra.embedded.state import StackFolder, write_json
 
@@ -36,25 +37,13 @@ class ContainerDescription:
 
     def save(self, folder: StackFolder) -> None:
         """Write `stack.json`."""
-        write_json(folder.description, {"kind": CONTAINERS, **asdict(self)})
+        write_json(
+            folder.description, {"kind": CONTAINERS, **asdict(self), "settings": document_of(self.settings)}
+        )
 
     @classmethod
     def load(cls, folder: StackFolder) -> "ContainerDescription":
         """Read `stack.json`; FileNotFoundError when there is none."""
         document: dict[str, Any] = json.loads(folder.description.read_text())
         document.pop("kind")
-        return cls(settings=settings_from(document.pop("settings")), **document)
-
-
-def is_of_containers(folder: StackFolder) -> bool:
-    """Say whether the stack in this folder is one of containers."""
-    try:
-        return bool(json.loads(folder.description.read_text()).get("kind") == CONTAINERS)
-    except FileNotFoundError:
-        return False
-
-
-def settings_from(document: Mapping[str, Any]) -> StackSettings:
-    """Read settings from plain JSON; TypeError names a key that there is not, BadSettings a wrong value."""
-    lists = {key: tuple(value) for key, value in document.items() if isinstance(value, list)}
-    return StackSettings(**{**document, **lists})
+        return cls(settings=settings_of(document.pop("settings")), **document)

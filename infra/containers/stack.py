@@ -23,6 +23,7 @@ from infra.containers.description import ContainerDescription
 from infra.containers.engine import Engine
 from infra.containers.links import Links
 from infra.containers.packets import Mode
+from infra.containers.removal import remove_all
 from infra.containers.together import kill_together, pause_together, resume_together
 from infra.contract import bucket_of, outputs_of
 from infra.disks.loop import LoopDisk
@@ -72,7 +73,7 @@ class ContainerStack:
         self.folder = folder
         self.description = description
         self._keys = keys
-        self._control = control
+        self.control = control
         self._disks = disks
         settings = description.settings
         self._engines = {place: Engine.at(settings.hosts.get(place)) for place in self.places}
@@ -121,9 +122,9 @@ class ContainerStack:
         write_file(self.folder.path / "outputs.json", self.outputs().to_json())
 
     async def status(self) -> Mapping[str, Any]:
-        """Return every process (name, pid, alive, ready, paused, exit status), and each link that is not open."""
+        """Return every process (name, pid, alive, ready, paused, exit status), and broken links."""
         seen = [await self._seen(process) for process in self._processes]
-        answer = dict(await self._control.ask("status"))
+        answer = dict(await self.control.ask("status"))
         broken = [{"link": one.link, "mode": one.mode} for one in await self._links.broken()]
         answer["processes"] = [*seen, *answer["processes"]]
         return {"name": self.name, "run": self.run, **answer, "routes": broken}
@@ -203,7 +204,7 @@ class ContainerStack:
         }
         entry = told.entries.get(process, Services().entry("coordinator"))
         log = str(self.folder.log(process))
-        await self._control.ask(
+        await self.control.ask(
             "spawn", name=process, group=OPERATOR, entry=entry, settings=settings, log=log, fast=False
         )
 
@@ -263,13 +264,13 @@ class ContainerStack:
     async def wait_end(self, process: str) -> int:
         """Return when a process has ended, with its exit status."""
         if process.startswith(f"{OPERATOR}/"):
-            return int((await self._control.ask("watch", name=process))["status"])
+            return int((await self.control.ask("watch", name=process))["status"])
         return await self._engine(process).end_of(self._named(process))
 
     async def stop(self, process: str, *, seconds: float = 5.0) -> None:
         """Ask a process to end, and kill it if it has not within `seconds`."""
         if process.startswith(f"{OPERATOR}/"):
-            await self._control.ask("stop", name=process, seconds=seconds)
+            await self.control.ask("stop", name=process, seconds=seconds)
             return
         found = await self._container(process)
         await self._engine(process).do(found.stop, timeout=round(seconds))
@@ -277,21 +278,21 @@ class ContainerStack:
     async def kill(self, process: str) -> Death:
         """SIGKILL one process with all that it made."""
         if process.startswith(f"{OPERATOR}/"):
-            answer = await self._control.ask("kill", name=process)
+            answer = await self.control.ask("kill", name=process)
             return Death(answer["processes"], answer["skew_seconds"], answer["way"])
         return await asyncio.to_thread(kill_together, [await self._container(process)])
 
     async def pause(self, process: str) -> None:
         """Freeze one process, with all that it made, in the middle of whatever it does."""
         if process.startswith(f"{OPERATOR}/"):
-            await self._control.ask("pause", name=process)
+            await self.control.ask("pause", name=process)
         else:
             await asyncio.to_thread(pause_together, [await self._container(process)])
 
     async def resume(self, process: str) -> None:
         """Let a paused process run on."""
         if process.startswith(f"{OPERATOR}/"):
-            await self._control.ask("resume", name=process)
+            await self.control.ask("resume", name=process)
         else:
             await asyncio.to_thread(resume_together, [await self._container(process)])
 
@@ -401,7 +402,7 @@ class ContainerStack:
         await asyncio.gather(*(self._database(site, "drop") for site in self.sites))
 
     async def _end_here(self) -> None:
-        status = await self._control.ask("status")
+        status = await self.control.ask("status")
         alive = [one["name"] for one in status["processes"] if one["alive"]]
         await asyncio.gather(*(self.kill(name) for name in alive))
 
@@ -413,6 +414,7 @@ class ContainerStack:
         )
         services = [process for site in self.sites for process in self._at(site, SERVICES)]
         await asyncio.gather(*(self.start(process) for process in services))
+        await self.settle()
 
     async def _database(self, site: str, do: str) -> None:
         process = f"{site}/postgres"
@@ -426,13 +428,25 @@ class ContainerStack:
         store = bucket_of(reach, self.description.present_run, OPERATOR, place)
         make_bucket(store, self._keys.pair(OPERATOR, place))
 
+    async def settle(self) -> None:
+        """Put all that was written onto the disks: what stood before is not what a power cut may take."""
+        await asyncio.gather(*(asyncio.to_thread(disk.sync) for disk in self._disks.values()))
+
     # -- the end
 
     async def close(self) -> None:
         """Let go of the stack: what we started here ends, the containers stay."""
         for engine in self._engines.values():
             engine.client.close()
-        await self._control.close()
+        await self.control.close()
+
+    async def down(self) -> None:
+        """Remove everything that the stack consists of, with its data."""
+        if self.control.open:
+            await self.control.ask("shutdown")
+        engines = list(self._engines.values())
+        await asyncio.to_thread(remove_all, self.folder, [engine.client for engine in engines])
+        await self.close()
 
 
 def _entries_of(services: Services) -> dict[str, str]:

@@ -19,12 +19,15 @@ _SIGKILL = 9
 
 
 def reap(state: StateFolder) -> list[str]:
-    """Remove every stack whose supervisor is dead; return their names.
+    """Remove every stack of processes whose supervisor is dead; return their names.
 
-    A stack that lives, kept or of another harness, is left alone.
+    A stack that lives, kept or of another harness, is left alone; so are those of
+    containers, which only their engine can remove.
     """
     with state.allocating():
-        dead = [folder for folder in state.stacks() if not is_locked(folder.lock)]
+        dead = [
+            folder for folder in state.stacks() if folder.kind == "processes" and not is_locked(folder.lock)
+        ]
         for folder in dead:
             remove(folder)
     return [folder.name for folder in dead]

@@ -125,6 +125,14 @@ class StackFolder:
         return self.path / "stack.json"
 
     @property
+    def kind(self) -> str:
+        """Return what the stack is made of, as it is described: processes of this machine, or containers."""
+        try:
+            return str(json.loads(self.description.read_text()).get("kind", "processes"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return "processes"
+
+    @property
     def credentials(self) -> Path:
         return self.path / "credentials"
 

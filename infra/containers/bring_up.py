@@ -1,0 +1,250 @@
+"""Bringing a stack of containers up without Pulumi, finding it again, and taking it down."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import docker
+
+from cutover.model.secret import Secret
+from infra.blueprint.settings import StackSettings
+from infra.components.exports import document_of, keys_of
+from infra.containers import leftovers
+from infra.containers.claims import KEPT, NEVER, Claim, of_all, of_the_dead, this_process
+from infra.containers.description import CONTAINERS, ContainerDescription
+from infra.containers.engine import Engine
+from infra.containers.removal import remove_all
+from infra.containers.stack import ContainerStack
+from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk
+from infra.embedded import power
+from infra.embedded.claim import free_name, take
+from infra.embedded.control import Control
+from infra.embedded.errors import NoSuchStack, ProcessFailed, StackError
+from infra.embedded.launch import start_supervisor
+from infra.embedded.services import Services
+from infra.embedded.state import StackFolder, StateFolder, is_locked, write_file
+from infra.images.build import ensure_image
+from infra.topology import two_sites
+
+POOL = IPv4Network(os.environ.get("CUTOVER_SUBNETS", "198.18.64.0/18"))
+"""Where stacks take their networks from: a range kept for tests of networks (RFC 2544), routed nowhere."""
+
+STACK_BITS = 22
+
+DRILL_SECONDS = 6 * 3600.0
+"""A stack that is not kept is a leftover after this time, even if its owner cannot be asked (seconds)."""
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+Progress = Callable[[str], None]
+
+
+async def up(
+    name: str | None = None,
+    *,
+    keep: bool = False,
+    services: Services | None = None,
+    extras: Mapping[str, Mapping[str, object]] | None = None,
+    preload: Iterable[str] = (),
+    image: str | None = None,
+    base: str | None = None,
+    power_cut: bool = False,
+    progress: Progress = lambda _: None,
+) -> ContainerStack:
+    """Apply the Pulumi program to the Docker engine here, and return the stack when all of it serves.
+
+    `image`: one that holds our code, else that of this checkout, built where the engine
+    lacks it, on `base` or on one made of Debian's packages. `power_cut`: each site's data
+    are on a disk of its own whose power can be cut. Otherwise as EmbeddedStack.up.
+    Raises StackError and what its subclasses name.
+    """
+    if power_cut:
+        power.require()
+    state = StateFolder.open()
+    engine = await asyncio.to_thread(Engine.at)
+    for gone in await asyncio.to_thread(reap, state, engine):
+        progress(f"removed what was left of stack {gone}")
+    chosen = await asyncio.to_thread(_image, engine, image, base, progress)
+    claim = _claim(name or free_name(state), keep=keep)
+    folder, description, lock = await asyncio.to_thread(
+        _take, state, engine.client, claim, chosen, keep=keep, power_cut=power_cut
+    )
+    lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=keep)
+    control = await Control.over(lease)
+    try:
+        return await _made(folder, description, claim, control, preload, services, extras, progress)
+    except BaseException:
+        await asyncio.shield(_undo(folder, control))
+        raise
+
+
+def _image(engine: Engine, named: str | None, base: str | None, progress: Progress) -> str:
+    return named or ensure_image(engine.client, base=base, progress=progress)
+
+
+def _claim(name: str, *, keep: bool) -> Claim:
+    if keep:
+        return Claim(stack=name, owner=KEPT, expires=NEVER)
+    return Claim(stack=name, owner=this_process(), expires=time.time() + DRILL_SECONDS)
+
+
+def _take(
+    state: StateFolder, client: docker.DockerClient, claim: Claim, image: str, *, keep: bool, power_cut: bool
+) -> tuple[StackFolder, ContainerDescription, int]:
+    folder = state.stack(claim.stack)
+    disks = {site.name: str(folder.server(site.name)) for site in two_sites().sites} if power_cut else {}
+    settings = StackSettings(name=claim.stack, image=image, disks=disks, labels=claim.labels())
+    described = ContainerDescription(settings=settings, keep=keep, made_by="applier")
+
+    def save(folder: StackFolder) -> None:
+        nonlocal described
+        subnet = _free_subnet(state, client)
+        described = replace(described, settings=replace(settings, subnet=subnet))
+        described.save(folder)
+
+    return folder, described, take(state, claim.stack, save)
+
+
+def _free_subnet(state: StateFolder, client: docker.DockerClient) -> str:
+    """Return addresses that no network of the engine and no other stack has. Raises StackError."""
+    taken = [
+        IPv4Network(pool["Subnet"])
+        for network in client.networks.list()
+        for pool in (network.attrs["IPAM"].get("Config") or ())
+        if pool.get("Subnet") and ":" not in pool["Subnet"]
+    ]
+    taken += [IPv4Network(one.settings.subnet) for one in _described(state)]
+    for subnet in POOL.subnets(new_prefix=STACK_BITS):
+        if not any(subnet.overlaps(other) for other in taken):
+            return str(subnet)
+    raise StackError(
+        f"no /{STACK_BITS} of {POOL} is free: {len(taken)} networks stand. Take stacks down with "
+        f"`cutover stack down --all`, or name another range in CUTOVER_SUBNETS."
+    )
+
+
+def _described(state: StateFolder) -> list[ContainerDescription]:
+    folders = [one for one in state.stacks() if one.kind == CONTAINERS]
+    return [ContainerDescription.load(one) for one in folders]
+
+
+async def _made(
+    folder: StackFolder,
+    description: ContainerDescription,
+    claim: Claim,
+    control: Control,
+    preload: Iterable[str],
+    services: Services | None,
+    extras: Mapping[str, Mapping[str, object]] | None,
+    progress: Progress,
+) -> ContainerStack:
+    key = Secret(secrets.token_urlsafe(32))
+    await asyncio.to_thread(write_file, _key_file(folder), key.reveal())
+    disks = await asyncio.to_thread(_plug_in, folder, description.settings.disks)
+    loading = asyncio.ensure_future(control.ask("preload", modules=list(preload)))
+    await _apply(description.settings, key, progress)
+    await loading
+    stack = ContainerStack(folder, description, keys_of(description.settings, key), control, claim, disks)
+    stack.publish()
+    if services is not None or extras:
+        await stack.fresh(services=services, extras=extras)
+    await stack.settle()
+    progress(f"stack {stack.name} is up: {len(description.blueprint.containers)} containers")
+    return stack
+
+
+def _key_file(folder: StackFolder) -> Path:
+    return folder.credentials / "key"
+
+
+def _plug_in(folder: StackFolder, mounts: Mapping[str, str]) -> Mapping[str, LoopDisk]:
+    """Give each site its disk, with a folder on it for each of its stores."""
+    disks = {}
+    for site, mount in mounts.items():
+        image = folder.path / "disks" / f"{site}.img"
+        disks[site] = LoopDisk.make(image, Path(mount), label=site[:LABEL_BYTES_MAX])
+        for kind in ("postgres", "s3"):
+            (Path(mount) / kind).mkdir(mode=0o755)
+    return disks
+
+
+async def _apply(settings: StackSettings, key: Secret, progress: Progress) -> None:
+    """Run the program in a process of its own: its SDK keeps state for the whole of one."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "infra.containers.applier",
+        cwd=CHECKOUT,
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    told = {"settings": document_of(settings), "key": key.reveal()}
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(json.dumps(told).encode())
+    process.stdin.close()
+    said = []
+    async for line in process.stderr:
+        said.append(line.decode(errors="replace").rstrip())
+        progress(said[-1])
+    if await process.wait():
+        raise ProcessFailed("the program could not be applied: " + " ".join(said[-5:]))
+
+
+async def attach(name: str) -> ContainerStack:
+    """Use a stack that is up already; it outlives this object. Raises NoSuchStack."""
+    folder = StateFolder.open().stack(name)
+    try:
+        control = await Control.to(folder.socket("control"))
+    except OSError:
+        raise NoSuchStack(f"no stack of containers {name!r} is up") from None
+    description = ContainerDescription.load(folder)
+    keys = keys_of(description.settings, Secret(_key_file(folder).read_text()))
+    disks = {
+        site: LoopDisk(folder.path / "disks" / f"{site}.img", Path(mount))
+        for site, mount in description.settings.disks.items()
+    }
+    return ContainerStack(folder, description, keys, control, _claim(name, keep=description.keep), disks)
+
+
+async def _undo(folder: StackFolder, control: Control) -> None:
+    if control.open:
+        await control.ask("shutdown")
+    await control.close()
+    engine = await asyncio.to_thread(Engine.at)
+    await asyncio.to_thread(remove_all, folder, [engine.client])
+
+
+def reap(state: StateFolder, engine: Engine) -> list[str]:
+    """Remove what killed runs left of stacks of containers; return their names."""
+    with state.allocating():
+        removed = leftovers.remove(engine.client, of_the_dead(time.time()))
+        dead = [one for one in state.stacks() if one.kind == CONTAINERS and not is_locked(one.lock)]
+        for folder in dead:
+            remove_all(folder, [engine.client])
+    return sorted({*removed.stacks, *(folder.name for folder in dead)})
+
+
+def list_stacks() -> list[str]:
+    """Return the names of the stacks of containers that are up."""
+    state = StateFolder.open()
+    with state.allocating():
+        return [one.name for one in state.stacks() if one.kind == CONTAINERS and is_locked(one.lock)]
+
+
+async def down_all() -> list[str]:
+    """Take down every stack of containers of this user, kept or not, and what is left of dead ones."""
+    names = list_stacks()
+    for name in names:
+        await (await attach(name)).down()
+    engine = await asyncio.to_thread(Engine.at)
+    rest = await asyncio.to_thread(reap, StateFolder.open(), engine)
+    orphans = await asyncio.to_thread(leftovers.remove, engine.client, of_all)
+    return sorted({*names, *rest, *orphans.stacks})
