@@ -30,6 +30,9 @@ def converged(history: History, evidence: Evidence) -> Finding:
         return finding(NAME, counts={"different": 0})
     if evidence.other is None:
         return unread(NAME, site="the other site")
+    if evidence.follows and not evidence.serving_is_up:
+        what = f"{evidence.serving.site} serves and stayed away, so nothing could come from it any more"
+        return finding(NAME, doubts=[Witness(what=what, site=evidence.serving.site)])
     if evidence.follows:
         return _compare(evidence.serving, evidence.other, too_early=_too_early(history, evidence))
     if evidence.complete or evidence.stage in ("complete", "rolled_back"):

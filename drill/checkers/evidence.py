@@ -80,6 +80,8 @@ class Evidence:
     after_wipe: SiteStores | None = None  #: the serving site once more, after the other one was wiped
     paced: Paced | None = None  #: None: nobody knows of a time in which the load was the same
 
+    serving_is_up: bool = True  #: False: it stayed away, nobody was promoted, and its disk was read
+
     @property
     def stranded(self) -> Announced | None:
         """What was announced of a site whose tail nobody could bring home; None when none was left so."""

@@ -95,6 +95,7 @@ def _repeat(one: Retold) -> str:
 
 def _plain(retold: Sequence[Retold]) -> Json:
     return {
+        "schema": 1,
         "incidents": [
             {
                 "name": one.incident.name,
@@ -105,7 +106,7 @@ def _plain(retold: Sequence[Retold]) -> Json:
                 "ours": _way(one.ours) | {"repeat": _repeat(one)},
             }
             for one in retold
-        ]
+        ],
     }
 
 

@@ -27,7 +27,7 @@ def planted(*, seed: SeedOption = 0, json: JsonOption = False, table: TableOptio
     if table is not None:
         table.write_text(page(PLANTS.values(), {one.plant.name: one.seeds for one in trials}))
     if json:
-        typer.echo(json_text.dumps({"planted": [_entry(one) for one in trials]}))
+        typer.echo(json_text.dumps({"schema": 1, "planted": [_entry(one) for one in trials]}))
     return 0 if all(one.caught for one in trials) else Verdict.VIOLATED.exit_code
 
 

@@ -212,9 +212,9 @@ class Rehearsing:
         return Intent.ROLL_BACK if self._early else ENDINGS[self.schedule.ending][0]
 
     async def _reach(self, there: Callable[[State], bool]) -> None:
-        """Wait until the journal says so."""
+        """Wait until the journal says so, or the migration has ended and nothing of it is left to do."""
         world = self._world
-        while world.state.stage not in ENDED:
+        while world.state.stage not in ENDED or world.state.pending:
             if there(world.state) and not self._apart():
                 return
             await world.news.wait()
@@ -339,6 +339,7 @@ class Rehearsing:
                 serving=with_quarantine_of(first, second),
                 other=second if self._other_is_there() else None,
                 remains=None if self._other_is_there() else second,
+                serving_is_up=world.hosts[serving].up,
                 stage=stage.value,
                 complete=stage in ENDED,
                 scheduled=struck,

@@ -25,6 +25,7 @@ def test_what_is_caught_is_told_as_json(
     monkeypatch.setattr(command, "PLANTS", {"one": PLANTS["bytes-never-copied"]})
     assert run(["planted", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    assert told["schema"] == 1
     (entry,) = told["planted"]
     assert entry.keys() == {"name", "rule", "checker", "caught", "seeds"}
     assert entry["caught"] is True

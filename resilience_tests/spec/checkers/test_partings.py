@@ -229,6 +229,14 @@ def test_a_site_that_stays_away_leaves_a_core_that_is_like_itself() -> None:
     assert story.judged_by("converged", away(story, None)).verdict is Verdict.INCONCLUSIVE
 
 
+def test_nothing_comes_from_a_serving_site_that_stayed_away_with_nobody_promoted() -> None:
+    story, _ = parted(an_upload)
+    behind = story.evidence(stage="soak", other=left_with())
+    assert story.judged_by("converged", behind).verdict is Verdict.VIOLATED
+    dead = replace(behind, serving_is_up=False)
+    assert story.judged_by("converged", dead).verdict is Verdict.INCONCLUSIVE
+
+
 def test_what_the_survivor_acknowledged_is_never_stranded() -> None:
     story, _ = parted(a_like)
     found = away(story, replace(EAST, transactions=9))
