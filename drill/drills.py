@@ -126,7 +126,21 @@ def power_cuts(seed: int) -> list[Drill]:
     ]
 
 
-SUITES = {"smoke": smoke, "full": full, "power-cut": power_cuts}
+def stages(seed: int) -> list[Drill]:
+    """A calm migration, and each stage x {kill source, kill target, power cut of the source}."""
+    points = [str(point) for point in stage_points(sample_plan())]
+    faults = (("kill", "source"), ("kill", "target"), ("power-cut", "source"))
+    wanted = ((fault, victim, point) for point in points for fault, victim in faults)
+    return [
+        Drill(seed=seed),
+        *(
+            Drill(seed=seed + n, fault=fault, victim=victim, point=point)
+            for n, (fault, victim, point) in enumerate(wanted, start=1)
+        ),
+    ]
+
+
+SUITES = {"smoke": smoke, "full": full, "power-cut": power_cuts, "stages": stages}
 
 
 def listed(drills: Sequence[Drill]) -> list[str]:

@@ -12,8 +12,9 @@ from drill.cli.options import (
     ReportOption,
     S3ServerOption,
     SeedOption,
+    StackOption,
+    place_named,
     report_folder,
-    s3_server_named,
     tell,
 )
 from drill.drills import SUITES, Drill, random_kills
@@ -25,7 +26,8 @@ KEPT = "main"
 DrillsOption = Annotated[
     str,
     typer.Option(
-        "--drills", help="smoke, full, power-cut (root only), or random:N for N kills at random moments."
+        "--drills",
+        help="smoke, full, stages or power-cut (root only), or random:N for N kills at random moments.",
     ),
 ]
 ContentOption = Annotated[
@@ -35,7 +37,6 @@ ContentOption = Annotated[
 KeepOption = Annotated[
     bool, typer.Option("--keep-stack", help="Leave the stack up afterwards (`cutover stack status --json`).")
 ]
-StackOption = Annotated[str, typer.Option("--stack", help="Where to drill: embedded.")]
 
 
 def gate(
@@ -56,14 +57,12 @@ def gate(
     """
     from drill.live.suite import Suite
 
-    if stack != "embedded":
-        raise typer.BadParameter(f"there is no stack {stack!r} yet; this version drills on `embedded`")
-    server, folder = s3_server_named(s3_server), report_folder(report)
+    where, folder = place_named(stack, s3_server), report_folder(report)
     if content is not None:
         from drill.content import ContentSuite
 
         job = ContentSuite.of(content, seed=seed, folder=folder, tell=tell, keep_stack=keep_stack)
-        job.s3_server = server
+        job.where = where
         return finish(asyncio.run(job.run()), folder, as_json=json)
     name = KEPT if keep_stack else None
     suite = Suite(
@@ -72,7 +71,7 @@ def gate(
         tell=tell,
         keep_stack=keep_stack,
         name=name,
-        s3_server=server,
+        where=where,
     )
     return finish(asyncio.run(suite.run()), folder, as_json=json)
 

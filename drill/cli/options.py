@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from drill.live.stacks import NoSuchKind, Where
 from infra.embedded.errors import NoS3Server
 from infra.s3_engines.resolve import check_name
 
@@ -18,15 +19,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 S3ServerOption = Annotated[
     str, typer.Option("--s3-server", help="Which object store each place runs: own or versitygw.")
 ]
+StackOption = Annotated[
+    str, typer.Option("--stack", help="Where to drill: embedded, docker, or pulumi:NAME.", metavar="STACK")
+]
 
 
-def s3_server_named(name: str) -> str:
-    """The name, when a stack can run it; BadParameter says why not."""
+def place_named(stack: str, s3_server: str) -> Where:
+    """Where to drill; BadParameter says why not there."""
     try:
-        check_name(name)
-    except NoS3Server as error:
+        check_name(s3_server)
+        return Where(stack=stack, s3_server=s3_server)
+    except (NoS3Server, NoSuchKind) as error:
         raise typer.BadParameter(str(error)) from None
-    return name
 
 
 def report_folder(given: Path | None) -> Path:

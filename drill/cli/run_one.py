@@ -13,12 +13,14 @@ from drill.cli.options import (
     ReportOption,
     S3ServerOption,
     SeedOption,
+    StackOption,
+    place_named,
     report_folder,
-    s3_server_named,
     tell,
 )
 from drill.cli.simulated import run_simulated
 from drill.drills import ENDINGS, Drill
+from drill.live.stacks import EMBEDDED, Where
 from drill.nemesis import FAULTS
 from drill.planted import LIVE, ON_DISKS, PLANTS
 from drill.points import RANDOM, Point, all_points
@@ -70,6 +72,7 @@ def run(
     schedule: ScheduleOption = None,
     report: ReportOption = None,
     list_all: ListOption = False,
+    stack: StackOption = EMBEDDED,
     s3_server: S3ServerOption = OWN,
     json: JsonOption = False,
 ) -> int:
@@ -79,9 +82,11 @@ def run(
     if fidelity not in FIDELITIES:
         raise typer.BadParameter(f"fidelity is {' or '.join(FIDELITIES)}, not {fidelity!r}")
     _check_plant(plant, fidelity)
-    server = s3_server_named(s3_server)
-    if server != OWN and fidelity == "simulated":
-        raise typer.BadParameter("a simulated drill has stores of its own: --s3-server is for live drills")
+    where = place_named(stack, s3_server)
+    if where != Where() and fidelity == "simulated":
+        raise typer.BadParameter(
+            "a simulated drill has a stack and stores of its own: --stack and --s3-server are for live drills"
+        )
     told = None
     if schedule is not None:
         if fault or victim or at or ending:
@@ -93,12 +98,12 @@ def run(
         return run_simulated(told, seed, report_folder(report), schedule, as_json=json)
     if told is not None:
         drill = _checked(_live(told))
-        return _run_live(_ended(drill, told.ending), report, server, as_json=json)
+        return _run_live(_ended(drill, told.ending), report, where, as_json=json)
     named = Drill(seed=seed, fault=fault, victim=victim, point=at, plant=plant)
-    return _run_live(_ended(_checked(named), ending), report, server, as_json=json)
+    return _run_live(_ended(_checked(named), ending), report, where, as_json=json)
 
 
-def _run_live(drill: Drill, report: Path | None, s3_server: str, *, as_json: bool) -> int:
+def _run_live(drill: Drill, report: Path | None, where: Where, *, as_json: bool) -> int:
     from drill.live.suite import Suite
 
     if drill.plant is not None and LIVE[drill.plant].simulated_only:
@@ -106,7 +111,7 @@ def _run_live(drill: Drill, report: Path | None, s3_server: str, *, as_json: boo
             f"{drill.plant!r} reaches into the simulator's own parts: run it with --fidelity simulated"
         )
     folder = report_folder(report)
-    suite = Suite(drills=[drill], folder=folder, tell=tell, s3_server=s3_server)
+    suite = Suite(drills=[drill], folder=folder, tell=tell, where=where)
     return finish(asyncio.run(suite.run()), folder, as_json=as_json)
 
 

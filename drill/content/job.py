@@ -16,11 +16,12 @@ from drill.content.uploads import PROCESS, Uploads
 from drill.drills import Drill
 from drill.history import history_of, read_history
 from drill.live.runner import GOAL_SECONDS, LiveDrill
+from drill.live.stacks import Stack
 from drill.live.suite import Suite
 from drill.measures import longest_write_pause
 from drill.report import DrillResult, Report, history_name
 from drill.workload.clients import Amount
-from infra.embedded.stack import EmbeddedStack, list_stacks
+from infra.embedded.stack import list_stacks
 from infra.embedded.state import StateFolder
 
 KEPT = "main"
@@ -53,7 +54,7 @@ class ContentSuite(Suite):
 
     content: Content
     seed: int
-    _stack: EmbeddedStack | None = None
+    _stack: Stack | None = None
 
     @classmethod
     def of(
@@ -92,7 +93,7 @@ class ContentSuite(Suite):
             self.tell("the stack stays up. Look: cutover stack status --json   End it: cutover stack down")
         return report
 
-    async def _one(self, stack: EmbeddedStack, number: int, drill: Drill, commit: str | None) -> DrillResult:
+    async def _one(self, stack: Stack, number: int, drill: Drill, commit: str | None) -> DrillResult:
         self._stack = stack
         self.tell(f"[{number}/{len(self.drills)}] {drill.name}")
         manifest: dict[str, ContentFile] = {}

@@ -14,8 +14,8 @@ from cutover.engine.router import route
 from cutover.errors import CutoverError
 from cutover.model.outputs import Outputs
 from cutover.model.plan import Plan
+from drill.live.stacks import Stack
 from drill.stores_live import BucketAccess, DatabaseAccess, EngineQueries, LiveStoreReader
-from infra.embedded.stack import EmbeddedStack
 from sample_platform.client import Client
 
 CHECKER = "checker"
@@ -46,7 +46,7 @@ class Access:
 
 
 @asynccontextmanager
-async def access(stack: EmbeddedStack, plan: Plan) -> AsyncIterator[Access]:
+async def access(stack: Stack, plan: Plan) -> AsyncIterator[Access]:
     """Open clients, router and the operator's view of the stack's present run."""
     async with AsyncExitStack() as closing:
         seen = stack.outputs("clients")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from cutover.model.observation import FenceState, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position
+from drill.live.stacks import Stack
 from drill.points import ROLES
-from infra.embedded.stack import EmbeddedStack
 
 COORDINATOR = "operator/coordinator"
 STAND_IN = "operator/coordinator.2"
@@ -17,7 +17,7 @@ STAND_IN = "operator/coordinator.2"
 class LiveField:
     """Faults name parts of the plan; this knows which processes and links they are."""
 
-    stack: EmbeddedStack
+    stack: Stack
     plan: Plan
     coordinator_settings: dict[str, object]
     coordinator_entry: str

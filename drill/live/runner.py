@@ -21,6 +21,7 @@ from drill.history import HistoryWriter, history_of, read_history
 from drill.live.access import Access, access, store_reader
 from drill.live.field import COORDINATOR, LiveField
 from drill.live.harness import Entry, Line
+from drill.live.stacks import Stack
 from drill.live.watch import Watch
 from drill.measures import measure
 from drill.nemesis import FAULTS, Fault
@@ -31,7 +32,6 @@ from drill.stores_live import StoresUnreadable
 from drill.verdict import Finding, Verdict, Witness
 from drill.workload.clients import Amount, Workload
 from infra.embedded.errors import StackError
-from infra.embedded.stack import EmbeddedStack
 
 COORDINATOR_ENTRY = "drill.live.coordinator:serve"
 GOAL_SECONDS = 60.0
@@ -54,7 +54,7 @@ Tell = Callable[[str], None]
 class LiveDrill:
     """One drill; `folder` takes its history."""
 
-    stack: EmbeddedStack
+    stack: Stack
     plan: Plan
     drill: Drill
     history_file: Path

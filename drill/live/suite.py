@@ -1,4 +1,4 @@
-"""Runs drills one after the other on one embedded stack, each on a fresh run of it."""
+"""Runs drills one after the other on one stack, each on a fresh run of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,18 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-import sample_platform
 from cutover.model.plan import Plan
 from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
-from drill.live.services import extras_of, preloaded, services_of
+from drill.live.services import extras_of, services_of
+from drill.live.stacks import Stack, Where, bring_up
 from drill.report import DrillResult, Report, history_name, write_report
 from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
 from infra.disks.loop import why_impossible
-from infra.embedded.stack import EmbeddedStack
-from infra.s3_engines.resolve import OWN
 
 Tell = Callable[[str], None]
 
@@ -47,7 +45,7 @@ class Suite:
     amount: Amount = field(default_factory=Amount)
     keep_stack: bool = False
     name: str | None = None
-    s3_server: str = OWN  #: which object store each place runs
+    where: Where = field(default_factory=Where)
     plan: Plan = field(default_factory=sample_plan)
     results: list[DrillResult] = field(default_factory=list)
 
@@ -57,10 +55,10 @@ class Suite:
         began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
         stack = await bring_up(
             self.tell,
+            self.where,
             keep=self.keep_stack,
             name=self.name,
             plant=self.drills[0].plant,
-            s3_server=self.s3_server,
             power_cut=power_cut,
         )
         try:
@@ -68,18 +66,18 @@ class Suite:
                 if number > 1:
                     await stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
                 result = await self._one(stack, number, drill, commit)
-                result = replace(result, repeat=on_server(result.repeat, self.s3_server))
+                result = replace(result, repeat=self.where.added_to(result.repeat))
                 self.results.append(result)
                 self._tell_of(number, result)
         finally:
-            await (stack.close() if self.keep_stack else stack.down())
+            await (stack.close() if self.keep_stack or self.where.stays else stack.down())
             report = Report(
                 started=started, seconds=monotonic() - began, commit=commit, drills=tuple(self.results)
             )
             write_report(self.folder, report)
         return report
 
-    async def _one(self, stack: EmbeddedStack, number: int, drill: Drill, commit: str | None) -> DrillResult:
+    async def _one(self, stack: Stack, number: int, drill: Drill, commit: str | None) -> DrillResult:
         self.tell(f"[{number}/{len(self.drills)}] {drill.name}")
         history = self.folder / history_name(number, drill.name)
         live = LiveDrill(stack, self.plan, drill, history, amount=self.amount)
@@ -93,35 +91,3 @@ class Suite:
             f"{counted['ok']} acknowledged, {counted['failed']} failed, {counted['unknown']} unknown, "
             f"write pause {'-' if pause is None else f'{pause:.0f} ms'}"
         )
-
-
-def on_server(command: str, s3_server: str) -> str:
-    """The command that repeats a drill, on the same object store."""
-    if s3_server == OWN:
-        return command
-    words, mark, comment = command.partition("   # ")
-    return f"{words} --s3-server {s3_server}{mark}{comment}"
-
-
-async def bring_up(
-    tell: Tell,
-    *,
-    keep: bool,
-    name: str | None = None,
-    plant: str | None = None,
-    s3_server: str = OWN,
-    power_cut: bool = False,
-) -> EmbeddedStack:
-    """An embedded stack with the sample platform on it."""
-    schema = Path(str(sample_platform.__file__)).parent / "schema.sql"
-    return await EmbeddedStack.up(
-        name,
-        keep=keep,
-        services=services_of(plant),
-        extras=extras_of(plant),
-        schema=schema,
-        preload=preloaded(),
-        s3_server=s3_server,
-        power_cut=power_cut,
-        progress=tell,
-    )

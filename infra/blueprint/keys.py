@@ -12,7 +12,7 @@ from infra.contract import roles_of
 from infra.topology import WITNESS, two_sites
 
 BYTES_MIN = 24
-"""Shortest master key that is taken (bytes): shorter ones can be guessed."""
+"""Shortest key of a stack that is taken (bytes): shorter ones can be guessed."""
 
 DATABASE_ROLES = ("platform", "cutover_admin", "cutover_applier", "checker")
 
@@ -31,15 +31,15 @@ class WeakKey(ValueError):
 class Keys:
     """What each viewer may use, by HMAC-SHA256 of its name under the stack's key."""
 
-    master: Secret
+    key: Secret
     shared: bool = False  #: the object stores know one key pair each, which all viewers use
 
     def __post_init__(self) -> None:
-        if (length := len(self.master.reveal().strip())) < BYTES_MIN:
+        if (length := len(self.key.reveal().strip())) < BYTES_MIN:
             raise WeakKey(length)
 
     def _derived(self, *name: str) -> Secret:
-        digest = hmac.digest(self.master.reveal().strip().encode(), "/".join(name).encode(), hashlib.sha256)
+        digest = hmac.digest(self.key.reveal().strip().encode(), "/".join(name).encode(), hashlib.sha256)
         return Secret(base64.urlsafe_b64encode(digest[:24]).decode())
 
     def passwords(self, site: str) -> Mapping[str, Secret]:

@@ -15,7 +15,7 @@ from infra.components.place import PlaceArgs
 from infra.components.settings import Configuration
 from infra.components.site import Site, SiteArgs
 from infra.components.witness import Witness
-from infra.containers.claims import Claim
+from infra.containers.claims import PULUMI, Claim
 from infra.contract import Run, outputs_of
 from infra.topology import OPERATOR, WITNESS
 
@@ -64,7 +64,8 @@ class Stack:
     @property
     def _labels(self) -> Labels:
         settings = self.configuration.settings
-        return Labels(Claim(stack=settings.name, expires=self.configuration.expires), settings.labels)
+        claim = Claim(stack=settings.name, owner=PULUMI, expires=self.configuration.expires)
+        return Labels(claim, settings.labels)
 
     def _publish(self) -> None:
         settings = self.configuration.settings

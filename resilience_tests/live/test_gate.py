@@ -16,19 +16,18 @@ from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
-from drill.live.suite import bring_up
+from drill.live.stacks import Stack, Where, bring_up
 from drill.pytest_plugin import chosen_drills
 from drill.report import DrillResult, history_name
 from drill.sample_plan import sample_plan
 from drill.verdict import Verdict
-from infra.embedded.stack import EmbeddedStack
 
 
 @dataclass(slots=True)
 class Gate:
     """The stack that all drills share."""
 
-    stack: EmbeddedStack
+    stack: Stack
     folder: Path
     done: list[str] = field(default_factory=list)
 
@@ -59,7 +58,7 @@ async def gate(
 ) -> AsyncIterator[Gate]:
     """Both sites and the witness, up once for all drills."""
     keep = bool(request.config.getoption("--keep-stack"))
-    stack = await bring_up(print, keep=keep, name=KEPT if keep else None)
+    stack = await bring_up(print, Where(), keep=keep, name=KEPT if keep else None)
     yield Gate(stack, tmp_path_factory.mktemp("gate"))
     await (stack.close() if keep else stack.down())
 

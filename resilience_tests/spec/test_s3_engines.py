@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drill.cli.application import run
-from drill.live.suite import on_server
+from drill.live.stacks import Where
 from infra.embedded.errors import NoS3Server
 from infra.s3_engines import build, versitygw
 from infra.s3_engines.resolve import NAMES, find_engine
@@ -144,8 +144,8 @@ def test_a_simulated_drill_has_stores_of_its_own(capsys: pytest.CaptureFixture[s
 
 def test_a_drill_is_repeated_on_the_same_server() -> None:
     command = "cutover-drill run --seed 1   # at commit abc"
-    assert on_server(command, "own") == command
-    assert on_server(command, "versitygw") == (
+    assert Where().added_to(command) == command
+    assert Where(s3_server="versitygw").added_to(command) == (
         "cutover-drill run --seed 1 --s3-server versitygw   # at commit abc"
     )
 
