@@ -49,7 +49,7 @@ class Standing(pulumi.ComponentResource):
         )
         self._volumes = self._all_volumes()
         self.containers = self._all_containers()
-        self.register_outputs({"network": self.network.name})
+        self.register_outputs({**told, "network": self.network.name})
 
     def _options(self, **more: Any) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, provider=self._provider, **more)
