@@ -1,12 +1,15 @@
 """Many simulated drills, a seed each: a map over ranges of seeds, resumable, on one machine or on many."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -202,7 +205,19 @@ def finished(sweep: Sweep, executor: Executor) -> Iterator[Shard]:
 
 def processes(jobs: int) -> ProcessPoolExecutor:
     """An executor of this machine; each process starts afresh, so that no state is carried over."""
-    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent)
+
+
+def end_with_parent() -> None:
+    """See to it that this process ends when the one that started it is killed, in whatever it is doing."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 Tell = Callable[[str], None]

@@ -1,9 +1,15 @@
 """The commands of simulated drills: their exit status, what they leave behind, and what they refuse."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
@@ -18,6 +24,7 @@ from drill.schedule import Schedule, Strike, read_schedule
 from drill.sweep import Failure, Shard, Sweep, finished, run_shard
 from drill.verdict import Verdict
 
+ENDS_WITHIN_SECONDS = 60.0
 KILL = Strike(fault="kill", victim="source", point="drain", seconds=0.8)
 
 
@@ -162,6 +169,34 @@ def test_a_stranded_seed_is_named_and_is_no_failure(
     assert "seed 1 stranded" in said
     assert run(["sweep", "--seeds", "0:3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stranded"] == [1]
+
+
+KILLED = """
+import os, signal
+from time import sleep
+from drill.sweep import processes
+if __name__ == "__main__":
+    with processes(1) as executor:
+        print(executor.submit(os.getpid).result(), flush=True)
+        executor.submit(sleep, 600)
+        signal.pause()
+"""
+
+
+def test_no_process_of_a_sweep_outlives_it(tmp_path: Path) -> None:
+    program = tmp_path / "killed.py"
+    program.write_text(KILLED)
+    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        worker = os.pidfd_open(int(killed.stdout.readline()))
+        try:
+            killed.kill()
+            ended, _, _ = select([worker], [], [], ENDS_WITHIN_SECONDS)
+            assert ended
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(worker, signal.SIGKILL)
+            os.close(worker)
 
 
 def test_what_another_commit_showed_is_not_counted(tmp_path: Path) -> None:
