@@ -1,0 +1,133 @@
+"""Finding and removing what killed runs of container stacks left: containers, networks, volumes, rules."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import docker.errors
+
+from infra.containers import netfilter
+from infra.containers.claims import STACK, Claim, from_labels
+from infra.containers.holders import end_programs
+from infra.containers.packets import queues_of
+from infra.containers.together import freezer_of
+
+HANDS = 8
+"""Requests to the engine at once."""
+
+_GONE_OR_GOING = (404, 409)  #: somebody else removes it at the same time
+
+Chosen = Callable[[Claim], bool]
+"""Which claims: `of_the_dead`, `of_stack` or `of_all` of `infra.containers.claims`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftovers:
+    """What there is of the chosen claims, by name."""
+
+    stacks: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()  #: that rules break, as STACK/LINK
+    chains: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()  #: what could not be removed, and why
+
+    def __bool__(self) -> bool:
+        return bool(self.stacks or self.containers or self.networks or self.volumes or self.chains)
+
+
+def find(engine: docker.DockerClient | None, chosen: Chosen) -> Leftovers:
+    """Return what the engine and this machine's packet rules have of the chosen claims.
+
+    Without an engine only the rules are looked at; without root, or where there is
+    no iptables, only the engine.
+    """
+    rules = netfilter.removals(netfilter.read(), chosen) if _rules_reachable() else []
+    return _told(_of_engine(engine, chosen), rules)
+
+
+def remove(engine: docker.DockerClient | None, chosen: Chosen) -> Leftovers:
+    """Remove the chosen, links first; return what there was. What is gone already is no error."""
+    rules = netfilter.remove(chosen) if _rules_reachable() else []
+    for one in rules:
+        for stack in one.stacks:
+            end_programs(stack, queues_of(rule.text for rule in one.rules))
+    found = _of_engine(engine, chosen)
+    failed = [
+        *_all(found.containers, _remove_container),
+        *_all(found.networks, lambda one: one.remove()),
+        *_all(found.volumes, lambda one: one.remove(force=True)),
+    ]
+    return _told(found, rules, failed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    containers: tuple[Any, ...] = ()
+    networks: tuple[Any, ...] = ()
+    volumes: tuple[Any, ...] = ()
+
+
+def _of_engine(engine: docker.DockerClient | None, chosen: Chosen) -> _Made:
+    if engine is None:
+        return _Made()
+    labelled: dict[str, str | list[str] | bool] = {"label": STACK}
+    return _Made(
+        containers=_chosen(engine.containers.list(all=True, filters=labelled, ignore_removed=True), chosen),
+        networks=_chosen(engine.networks.list(filters=labelled), chosen),
+        volumes=_chosen(engine.volumes.list(filters=labelled), chosen),
+    )
+
+
+def _chosen(made: Iterable[Any], chosen: Chosen) -> tuple[Any, ...]:
+    return tuple(one for one in made if (claim := from_labels(_labels(one))) and chosen(claim))
+
+
+def _labels(one: Any) -> dict[str, str]:
+    """Return the labels of a container, or of a network or volume, which keep them elsewhere."""
+    return (one.attrs.get("Config") or {}).get("Labels") or one.attrs.get("Labels") or {}
+
+
+def _told(made: _Made, rules: list[netfilter.Removal], failed: Iterable[str] = ()) -> Leftovers:
+    stacks = {_labels(one)[STACK] for one in (*made.containers, *made.networks, *made.volumes)}
+    said = [rule.comment for one in rules for rule in one.rules if rule.comment]
+    return Leftovers(
+        stacks=tuple(sorted(stacks.union(*(one.stacks for one in rules)))),
+        containers=tuple(sorted(one.name for one in made.containers)),
+        networks=tuple(sorted(one.name for one in made.networks)),
+        volumes=tuple(sorted(one.name for one in made.volumes)),
+        links=tuple(sorted({f"{one.claim.stack}/{one.link}" for one in said})),
+        chains=tuple(one.chain for one in rules),
+        remaining=tuple(failed),
+    )
+
+
+def _all(made: Iterable[Any], do: Callable[[Any], object]) -> list[str]:
+    """Do it to each at the same time; return what went wrong."""
+    with ThreadPoolExecutor(HANDS) as pool:
+        return [said for said in pool.map(lambda one: _tried(one, do), made) if said]
+
+
+def _tried(one: Any, do: Callable[[Any], object]) -> str | None:
+    try:
+        do(one)
+    except docker.errors.APIError as error:
+        if error.status_code not in _GONE_OR_GOING:
+            return f"{one.name}: {error.explanation or error}"
+    return None
+
+
+def _remove_container(container: Any) -> None:
+    """Thaw it first: a process in a frozen v1 control group does not die of SIGKILL."""
+    if freezer := freezer_of(container):
+        freezer.thaw()
+    container.remove(force=True, v=True)
+
+
+def _rules_reachable() -> bool:
+    return os.geteuid() == 0 and shutil.which("iptables-save") is not None

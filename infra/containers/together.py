@@ -1,0 +1,135 @@
+"""The containers of one site as one failure domain: they die, stop and go on together."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any, Protocol
+
+from infra.embedded.errors import StackError
+from infra.embedded.groups import DEATH_SECONDS_MAX, Death, Freezer
+from infra.embedded.processes import identify, send, wait_gone
+
+BY_ENGINE = "engine"
+"""The way of a death that the engine was asked for, container by container."""
+
+_V1 = Path("/sys/fs/cgroup/freezer")
+_V2 = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+
+
+class Container(Protocol):
+    """A container as the engine's client shows it."""
+
+    id: str | None
+    attrs: Mapping[str, Any]
+
+    def reload(self) -> None: ...
+    def kill(self) -> object: ...
+    def pause(self) -> object: ...
+    def unpause(self) -> object: ...
+    def wait(self) -> object: ...
+
+
+class StillAlive(StackError):
+    """Processes outlived their SIGKILL: the site is not dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How long it took until all of a site's containers had changed."""
+
+    containers: int
+    took_seconds: float
+
+
+def kill_together(containers: Sequence[Container]) -> Death:
+    """Freeze every container of a site, SIGKILL all their processes, thaw, and wait for the last death.
+
+    The engine learns of it later, by up to a second. Where it is not on this
+    machine, or its control groups cannot be written, it is asked for each kill at
+    the same time, and `way` is BY_ENGINE. Containers that do not run are left out.
+    Raises StillAlive.
+    """
+    running = [one for one in containers if _pid(one)]
+    freezers = [freezer for one in running if (freezer := freezer_of(one))]
+    if len(freezers) < len(running):
+        return _kill_by_engine(running)
+    return _kill_frozen(freezers)
+
+
+def _kill_frozen(freezers: Sequence[Freezer]) -> Death:
+    for freezer in freezers:
+        freezer.freeze()
+    members = {pid for freezer in freezers for pid in freezer.members()}
+    dying = [who for pid in members if (who := identify(pid))]
+    begun = time.monotonic()
+    send(members, SIGKILL)
+    for freezer in freezers:
+        freezer.thaw()
+    alive = wait_gone(dying, DEATH_SECONDS_MAX)
+    skew = time.monotonic() - begun
+    if alive:
+        raise StillAlive(f"pids {sorted(who.pid for who in alive)} are there {skew:.1f} s after SIGKILL")
+    return Death(len(dying), skew, freezers[0].way if freezers else BY_ENGINE)
+
+
+def _kill_by_engine(containers: Sequence[Container]) -> Death:
+    begun = time.monotonic()
+    _all_at_once(containers, "kill")
+    _all_at_once(containers, "wait")
+    return Death(len(containers), time.monotonic() - begun, BY_ENGINE)
+
+
+def pause_together(containers: Sequence[Container]) -> Together:
+    """Freeze every running container of a site; the engine knows of it and can still remove them."""
+    running = [one for one in containers if _pid(one) and not one.attrs["State"]["Paused"]]
+    return _timed(running, "pause")
+
+
+def resume_together(containers: Sequence[Container]) -> Together:
+    """Let every paused container of a site go on."""
+    return _timed([one for one in containers if _pid(one) and one.attrs["State"]["Paused"]], "unpause")
+
+
+def _timed(containers: Sequence[Container], do: str) -> Together:
+    begun = time.monotonic()
+    _all_at_once(containers, do)
+    return Together(len(containers), time.monotonic() - begun)
+
+
+def _all_at_once(containers: Sequence[Container], do: str) -> None:
+    if containers:
+        with ThreadPoolExecutor(len(containers)) as pool:
+            list(pool.map(lambda one: getattr(one, do)(), containers))
+
+
+def _pid(container: Container) -> int:
+    container.reload()
+    return int(container.attrs["State"]["Pid"])
+
+
+def freezer_of(container: Container) -> Freezer | None:
+    """Return the freezer of a running container; None on another machine's engine or without the right."""
+    try:
+        lines = Path(f"/proc/{container.attrs['State']['Pid']}/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    for number, controllers, path in sorted((line.split(":", 2) for line in lines), reverse=True):
+        if container.id and container.id in path and (found := _freezer(number, controllers, path)):
+            return found
+    return None
+
+
+def _freezer(number: str, controllers: str, path: str) -> Freezer | None:
+    if controllers == "freezer":
+        candidates = [(_V1, "freezer.state")]
+    else:
+        candidates = [(root, "cgroup.freeze") for root in _V2 if number == "0"]
+    for root, control in candidates:
+        folder = root / path.lstrip("/")
+        if os.access(folder / control, os.W_OK):
+            return Freezer(folder, v2=control == "cgroup.freeze")
+    return None
