@@ -7,9 +7,11 @@ The tag is made from what goes in, so an unchanged checkout builds nothing.
 """
 
 import hashlib
+import os
 import re
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 """What the engine calls a machine, and what wheels call it."""
+
+UNUSED_SECONDS_MAX = 14 * 24 * 3600.0
+"""After this time without a build that uses them, kept packages are removed (seconds)."""
 
 PYTHONS = ("3.11", "3.12", "3.13")
 
@@ -84,11 +89,14 @@ def ensure_image(
     `base` names an image to stand on, pulled where the engine lacks it;
     without it the local base is made. Raises ImageError.
     """
-    standing_on = find_base(client, base, progress)
-    inputs = read_inputs()
-    tag = inputs.tag(str(standing_on.id))
+    return build_image(client, find_base(client, base, progress), read_inputs(), progress)
+
+
+def build_image(client: docker.DockerClient, base: Image, inputs: Inputs, progress: Progress) -> str:
+    """Return the tag of the image that stands on `base`, built if the engine does not have it."""
+    tag = inputs.tag(str(base.id))
     if find_image(client, tag) is None:
-        _build_site(client, standing_on, inputs, tag, progress)
+        _build_site(client, base, inputs, tag, progress)
     return tag
 
 
@@ -176,7 +184,16 @@ def _packages(requirements: str, python: str, machine: str, progress: Progress) 
     if not kept.exists():
         progress(f"packages: installing them for Python {python} on {machine}")
         packages.make_packages(requirements, kept, python=python, machine=machine)
+    os.utime(kept)
+    _forget_unused(kept.parent)
     return kept
+
+
+def _forget_unused(folder: Path) -> None:
+    """Remove archives that no build has used for long."""
+    for path in folder.glob("packages-*.tar"):
+        if time.time() - path.stat().st_mtime > UNUSED_SECONDS_MAX:
+            path.unlink(missing_ok=True)
 
 
 def _cache() -> Path:

@@ -4,9 +4,11 @@ What was compiled is kept by its content, so after a change only the changed
 files are compiled.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import marshal
+import os
 import struct
 import sys
 from collections.abc import Iterator, Mapping
@@ -30,7 +32,7 @@ def compiled(sources: Mapping[str, bytes], folder: str, cache: Path) -> dict[str
     cache.mkdir(exist_ok=True)
     kept = {name: cache / digest for name, digest in _digests(sources, folder)}
     found = {_beside(name): _compiled(sources[name], f"{folder}/{name}", path) for name, path in kept.items()}
-    for path in set(cache.iterdir()) - set(kept.values()):
+    for path in set(cache.glob("[!.]*")) - set(kept.values()):
         path.unlink(missing_ok=True)
     return {name: content for name, content in found.items() if content}
 
@@ -43,7 +45,7 @@ def _digests(sources: Mapping[str, bytes], folder: str) -> Iterator[tuple[str, s
 
 
 def _compiled(source: bytes, path: str, kept: Path) -> bytes:
-    if kept.exists():
+    with contextlib.suppress(FileNotFoundError):
         return kept.read_bytes()
     try:
         code = compile(source, path, "exec", dont_inherit=True, optimize=0)
@@ -51,7 +53,9 @@ def _compiled(source: bytes, path: str, kept: Path) -> bytes:
         return b""
     flags = struct.pack("<L", _UNCHECKED_HASH)
     content = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code)
-    kept.write_bytes(content)
+    scratch = kept.with_name(f".{kept.name}.{os.getpid()}")
+    scratch.write_bytes(content)
+    scratch.replace(kept)
     return content
 
 

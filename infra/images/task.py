@@ -44,7 +44,7 @@ def read_task(path: Path) -> ServiceTask | PostgresTask:
     try:
         told = json.loads(path.read_text())
         return _postgres(told["postgres"]) if "postgres" in told else _service(told)
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not say what to run: {type(error).__name__}: {error}") from error
 
 
