@@ -1,6 +1,7 @@
 """Bringing a stack of containers up without Pulumi, finding it again, and taking it down."""
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -36,7 +37,7 @@ from infra.topology import two_sites
 POOL = IPv4Network(os.environ.get("CUTOVER_SUBNETS", "198.18.64.0/18"))
 """Where stacks take their networks from: a range kept for tests of networks (RFC 2544), routed nowhere."""
 
-STACK_BITS = 22
+STACK_BITS = 24
 
 DRILL_SECONDS = 6 * 3600.0
 """A stack that is not kept is a leftover after this time, even if its owner cannot be asked (seconds)."""
@@ -105,14 +106,15 @@ def _take(
 
     def save(folder: StackFolder) -> None:
         nonlocal described
-        subnet = _free_subnet(state, client)
+        subnet = _free_subnet(state, client, claim.stack)
         described = replace(described, settings=replace(settings, subnet=subnet))
         described.save(folder)
 
-    return folder, described, take(state, claim.stack, save)
+    lock = take(state, claim.stack, save)
+    return folder, described, lock
 
 
-def _free_subnet(state: StateFolder, client: docker.DockerClient) -> str:
+def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str) -> str:
     """Return addresses that no network of the engine and no other stack has. Raises StackError."""
     taken = [
         IPv4Network(pool["Subnet"])
@@ -121,13 +123,20 @@ def _free_subnet(state: StateFolder, client: docker.DockerClient) -> str:
         if pool.get("Subnet") and ":" not in pool["Subnet"]
     ]
     taken += [IPv4Network(one.settings.subnet) for one in _described(state)]
-    for subnet in POOL.subnets(new_prefix=STACK_BITS):
+    for subnet in _from_own_place(name):
         if not any(subnet.overlaps(other) for other in taken):
             return str(subnet)
     raise StackError(
         f"no /{STACK_BITS} of {POOL} is free: {len(taken)} networks stand. Take stacks down with "
         f"`cutover stack down --all`, or name another range in CUTOVER_SUBNETS."
     )
+
+
+def _from_own_place(name: str) -> list[IPv4Network]:
+    """Return all blocks, beginning at the name's own: stacks that start at the same time rarely try one."""
+    blocks = list(POOL.subnets(new_prefix=STACK_BITS))
+    first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % len(blocks)
+    return blocks[first:] + blocks[:first]
 
 
 def _described(state: StateFolder) -> list[ContainerDescription]:
