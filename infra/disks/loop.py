@@ -116,10 +116,7 @@ class LoopDisk:
         Raises DiskHeld when somebody holds it for longer than
         `kernel.HELD_SECONDS_MAX`, NotOurDisk when its loop device is gone.
         """
-        found = table.loop_of(self.image)
-        if found is None:
-            raise NotOurDisk(f"{self.image} is behind no loop device; make the disk anew")
-        deadline = time.monotonic() + kernel.HELD_SECONDS_MAX
+        found, deadline = self._loop(), time.monotonic() + kernel.HELD_SECONDS_MAX
         while True:
             _unmount_all(found, deadline)
             kernel.mount(found.path, self.mount)
@@ -131,6 +128,16 @@ class LoopDisk:
                     f"see holds it. End the container or the service that does"
                 )
             time.sleep(kernel.LOOK_SECONDS)
+
+    def unmount(self) -> None:
+        """Unmount the disk, wherever it is; `restore` mounts it again. Raises DiskHeld."""
+        _unmount_all(self._loop(), time.monotonic() + kernel.HELD_SECONDS_MAX)
+
+    def _loop(self) -> table.Loop:
+        found = table.loop_of(self.image)
+        if found is None:
+            raise NotOurDisk(f"{self.image} is behind no loop device; make the disk anew")
+        return found
 
     def remove(self) -> None:
         """Unmount the disk, let its loop device go, delete the image; what is gone already is no error."""

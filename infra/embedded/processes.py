@@ -31,7 +31,7 @@ class Identity:
     def alive(self) -> bool:
         """Say whether this very process is there and is no zombie."""
         seen = _read_stat(self.pid)
-        return seen is not None and seen.start == self.start and seen.state not in "ZX"
+        return seen is not None and seen.start == self.start and not seen.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,12 @@ class _Stat:
     parent: int
     start: int
     state: str
+    threads: int
+
+    @property
+    def ended(self) -> bool:
+        """Say whether all of it has: a process whose first thread alone has ended looks like a zombie."""
+        return self.state in "ZX" and self.threads <= 1
 
 
 def identify(pid: int) -> Identity | None:
@@ -54,7 +60,9 @@ def _read_stat(pid: int) -> _Stat | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(b")") + 2 :].split()
-    return _Stat(parent=int(fields[1]), start=int(fields[19]), state=fields[0].decode())
+    return _Stat(
+        parent=int(fields[1]), start=int(fields[19]), state=fields[0].decode(), threads=int(fields[17])
+    )
 
 
 def all_pids() -> list[int]:
@@ -64,7 +72,7 @@ def all_pids() -> list[int]:
 
 def tree_of(roots: Iterable[int]) -> set[int]:
     """Return `roots` and all their descendants, zombies left out."""
-    stats = {pid: stat for pid in all_pids() if (stat := _read_stat(pid)) and stat.state not in "ZX"}
+    stats = {pid: stat for pid in all_pids() if (stat := _read_stat(pid)) and not stat.ended}
     children: dict[int, list[int]] = {}
     for pid, stat in stats.items():
         children.setdefault(stat.parent, []).append(pid)
