@@ -11,7 +11,6 @@ from cutover.model.journal import Intent
 from cutover.model.stage import Stage
 
 if TYPE_CHECKING:
-    from cutover.cli.migration import Migration
     from cutover.cli.stranded import Stranding
     from cutover.engine.parts import Parts
     from cutover.model.observation import SiteFacts
@@ -94,27 +93,12 @@ async def _abandon(plan: Path | None, stack: str | None, *, yes: bool, detach: b
     async with chosen(plan, stack) as migration:
         found = await remains(migration.parts)
         if not yes:
-            return await _told(migration, found)
+            return await migration.foretold(found, {"remains": found.to_json()}, "abandon --yes", "status")
         say(f"Abandon:\n{describe(await migration.moves(Intent.ABANDON))}")
         await ask_to_abandon(migration.parts)
         if detach:
             return migration.reached((await migration.state()).stage)
         return await migration.drive(found.ends)
-
-
-async def _told(migration: "Migration", found: Remains) -> Answer:
-    told = [
-        *found.described(),
-        "With --yes:",
-        *(f"  {line}" for line in found.will()),
-        "Nothing was changed.",
-    ]
-    return Answer(
-        stage=(await migration.state()).stage,
-        text="\n".join(told),
-        next_steps=(migration.selection.command("abandon --yes"), migration.selection.command("status")),
-        details={"remains": found.to_json()},
-    )
 
 
 async def remains(parts: "Parts") -> Remains:

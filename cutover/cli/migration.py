@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from cutover.cli.answer import Answer, Outcome
 from cutover.cli.selection import Selection, select
@@ -24,6 +25,16 @@ from cutover.protocol.replay import State
 
 AGAIN = "it has ended; to migrate again, uninstall, empty the new target, and name another witness prefix"
 RESTS = "an operator runs `cutover complete` or `cutover roll-back`"
+
+
+class Foretold(Protocol):
+    """What a command that asks for `--yes` has found."""
+
+    def described(self) -> list[str]:
+        """What is known, a line each."""
+
+    def will(self) -> list[str]:
+        """What would be done, a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,21 @@ class Migration:
         await check_journal(self.parts)
         stage = await Coordinator(self.parts, report=Teller().tell).run(until=until)
         return self.reached(stage)
+
+    async def foretold(self, found: Foretold, details: dict[str, object], *commands: str) -> Answer:
+        """What is known and what `--yes` would do, and nothing of it was done; `commands` come next."""
+        told = [
+            *found.described(),
+            "With --yes:",
+            *(f"  {line}" for line in found.will()),
+            "Nothing was changed.",
+        ]
+        return Answer(
+            stage=(await self.state()).stage,
+            text="\n".join(told),
+            next_steps=tuple(self.selection.command(command) for command in commands),
+            details=details,
+        )
 
     def reached(self, stage: Stage) -> Answer:
         """What is said once a stage was reached."""

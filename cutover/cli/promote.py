@@ -13,7 +13,6 @@ from cutover.model.journal import Intent
 from cutover.model.stage import Stage
 
 if TYPE_CHECKING:
-    from cutover.cli.migration import Migration
     from cutover.engine.parts import Parts
     from cutover.model.plan import Plan
     from cutover.model.register import Grant
@@ -111,27 +110,12 @@ async def _promote(site: str, plan: Path | None, stack: str | None, *, yes: bool
         if found.against is not None:
             raise Refused(f"{found.against} Nothing was changed.")
         if not yes:
-            return await _told(migration, found)
+            return await migration.foretold(found, {"promotion": found.to_json()}, f"promote {site} --yes")
         say("\n".join([*found.described(), *found.will()]))
         await ask_to_promote(migration.parts, found)
         if detach:
             return migration.reached((await migration.state()).stage)
         return await migration.drive(Stage.PARTED)
-
-
-async def _told(migration: "Migration", found: Prospect) -> Answer:
-    told = [
-        *found.described(),
-        "With --yes:",
-        *(f"  {line}" for line in found.will()),
-        "Nothing was changed.",
-    ]
-    return Answer(
-        stage=(await migration.state()).stage,
-        text="\n".join(told),
-        next_steps=(migration.selection.command(f"promote {found.site} --yes"),),
-        details={"promotion": found.to_json()},
-    )
 
 
 async def prospect(parts: "Parts", site: str, tell: Callable[[str], None]) -> Prospect:
