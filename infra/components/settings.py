@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
-from pulumi.runtime.config import CONFIG, get_config_env
+from pulumi.runtime.config import CONFIG, get_config, get_config_env
 
+from cutover.model.secret import Secret
+from infra.blueprint.keys import WeakKey
 from infra.blueprint.settings import DURABLE, BadSettings, StackSettings
+from infra.components.exports import keys_of
 from infra.containers.claims import NEVER
 from infra.topology import two_sites
 
@@ -45,9 +48,10 @@ def read_configuration() -> Configuration:
     try:
         settings = StackSettings(**dict(_fields(config)))
         _must_share_an_engine(settings)
+        key = _key(config, settings)
     except BadSettings as error:
         raise BadSettings(_with_key(str(error))) from None
-    return Configuration(settings=settings, key=config.require_secret(KEY), expires=_expires(config))
+    return Configuration(settings=settings, key=key, expires=_expires(config))
 
 
 def _given() -> Iterator[str]:
@@ -83,6 +87,21 @@ def _image(config: pulumi.Config) -> str:
             f"stack with `pulumi config set {NAMESPACE}:image NAME`"
         )
     return image
+
+
+def _key(config: pulumi.Config, settings: StackSettings) -> pulumi.Output[str]:
+    """Return the key as a secret; that it is one, and strong, is seen before anything is made."""
+    text = get_config(f"{NAMESPACE}:{KEY}")
+    if text is None:
+        raise BadSettings(
+            f"{KEY}: none is set. Make one with `pulumi config set --secret {NAMESPACE}:{KEY} "
+            f'"$(openssl rand -base64 32)"`'
+        )
+    try:
+        keys_of(settings, Secret(text))
+    except WeakKey as error:
+        raise BadSettings(f"{KEY}: {error}") from None
+    return config.require_secret(KEY)
 
 
 def _texts_by_name(config: pulumi.Config, key: str) -> Mapping[str, str]:

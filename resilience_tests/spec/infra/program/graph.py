@@ -213,6 +213,8 @@ def _plain(value: Any) -> Any:
     value = rpc.unwrap_rpc_secret(value)
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items() if one is not None}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 

@@ -1,0 +1,200 @@
+"""What the program is told, what it answers to nonsense, and what it publishes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cutover.model.outputs import Outputs
+from cutover.model.secret import Secret
+from infra.blueprint.containers import Blueprint
+from infra.blueprint.files import Files
+from infra.blueprint.settings import BadSettings, StackSettings
+from infra.components.exports import KEY, OUTPUTS, SETTINGS, NotPublished, Published, document_of, settings_of
+from infra.policy.declared import IMAGE
+from resilience_tests.spec.infra.program import graph
+from resilience_tests.spec.infra.program.checks import CHECKS
+from resilience_tests.spec.infra.program.graph import declare
+from resilience_tests.style.sources import ROOT
+
+FOREIGN: Mapping[str, Any] = {
+    "s3Image": "store:1",
+    "s3Command": ["--listen", ":7000"],
+    "s3Variables": ["ROOT_USER", "ROOT_PASSWORD"],
+    "s3Health": ["CMD", "true"],
+    "s3Data": "/var/store",
+    "s3Port": "7000",
+}
+
+NONSENSE: tuple[tuple[Mapping[str, Any], str], ...] = (
+    ({"image": None}, "cutover:image: none is set"),
+    ({"key": None}, "cutover:key: none is set"),
+    ({"subnett": "198.18.64.0/22"}, "cutover:subnett is no key"),
+    ({"subnet": "198.18.64.0/28"}, "cutover:subnet '198.18.64.0/28' is too small"),
+    ({"name": "Dev"}, "cutover:name 'Dev'"),
+    ({"hosts": ["east"]}, "cutover:hosts: an object"),
+    ({"hosts": {"south": "ssh://south"}}, "cutover:hosts: no place is called 'south'"),
+    (
+        {"hosts": {"east": "ssh://a", "west": "ssh://b", "witness": "ssh://c"}},
+        "cutover:hosts: no bridge joins",
+    ),
+    ({"hosts": {"east": "ssh://a"}}, "cutover:hosts: no bridge joins"),
+    ({"links": {"east": "10.20.1.10"}}, "cutover:links: west has no address"),
+    (
+        {"links": dict.fromkeys(("east", "west", "witness"), "8.8.8.8")},
+        "cutover:links.east: 8.8.8.8 is no private",
+    ),
+    ({"s3Image": "store:1"}, "cutover:s3Image: say in s3_variables"),
+    ({**FOREIGN, "s3Variables": ["ONE"]}, "cutover:s3Variables: two names"),
+    ({"postgres": {"fsync": False}}, "cutover:postgres.fsync: a text is needed"),
+    ({"expires": "tomorrow"}, "cutover:expires: 'tomorrow' is no moment"),
+)
+
+
+@pytest.mark.parametrize(("changed", "message"), NONSENSE, ids=[message for _, message in NONSENSE])
+def test_a_wrong_configuration_is_refused_with_its_key(changed: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(BadSettings) as refused:
+        declare("dev", **changed)
+    assert message in str(refused.value)
+
+
+def test_a_key_that_can_be_guessed_is_refused_and_not_shown() -> None:
+    with pytest.raises(BadSettings, match=r"cutover:key: .* 24 at least") as refused:
+        declare("dev", key="guess-me")
+    assert "guess-me" not in str(refused.value)
+
+
+def test_the_outputs_are_the_operators_contract() -> None:
+    outputs = Outputs.from_json(json.dumps(declare("dev").outputs[OUTPUTS]))
+    assert (outputs.name, outputs.kind, outputs.source) == ("dev", "pulumi", "east")
+    assert outputs.sites["west"].postgres.host == "198.18.64.80"
+
+
+def test_where_sites_stand_on_machines_of_their_own_the_operator_goes_to_the_links() -> None:
+    outputs = Outputs.from_json(json.dumps(declare("staging").outputs[OUTPUTS]))
+    hosts = [outputs.sites["east"].postgres.host, outputs.sites["west"].postgres.host]
+    assert hosts == ["10.20.1.10", "10.20.2.10"]
+
+
+@pytest.mark.parametrize(("stack", "changed"), [("dev", {}), ("staging", {}), ("dev", FOREIGN)])
+def test_what_is_published_is_enough_to_know_every_file(stack: str, changed: Mapping[str, Any]) -> None:
+    """Goal: a command that reads the outputs knows the stack as the program knew it.
+
+    Method: rebuild the files of every container from the outputs alone, and
+    compare them with those that the program uploads.
+    """
+    declared = declare(stack, **changed)
+    published = Published.read(json.loads(json.dumps(dict(declared.outputs))))
+    files = Files.usual(published.blueprint, published.keys)
+    for one in declared.containers():
+        place, _, kind = one.name.partition("-")
+        box = published.blueprint.containers[f"{place}/{kind}"]
+        uploaded = {file["file"]: file["content"] for file in one.properties.get("uploads", ())}
+        assert uploaded == {f"/etc/cutover/{path}": text for path, text in files.of(box).items()}
+
+
+def test_settings_come_back_as_they_were() -> None:
+    settings = StackSettings(name="dev", image="site:1", s3_health=("CMD", "true"), s3_variables=("A", "B"))
+    assert settings_of(json.loads(json.dumps(document_of(settings)))) == settings
+
+
+def test_outputs_that_hide_the_key_are_refused() -> None:
+    document = document_of(StackSettings(name="dev", image="site:1"))
+    for outputs in (
+        {SETTINGS: document},
+        {SETTINGS: document, KEY: "[secret]"},
+        {KEY: "k", SETTINGS: {"a": 1}},
+    ):
+        with pytest.raises(NotPublished):
+            Published.read(outputs)
+
+
+def test_a_store_of_somebody_else_gets_its_keys_as_variables_and_no_files() -> None:
+    declared = declare("dev", **FOREIGN)
+    for one in declared.containers(kind="s3"):
+        assert "uploads" not in one.properties
+        assert "envs" in one.secrets
+        assert one.properties["volumes"][0]["containerPath"] == "/var/store"
+        names = [variable.partition("=")[0] for variable in one.properties["envs"]]
+        assert names == ["ROOT_PASSWORD", "ROOT_USER"]
+    assert {one.properties["name"] for one in declared.of(IMAGE)} == {graph.IMAGE, "store:1"}
+    for check in CHECKS:
+        assert not list(check(declared)), check.__name__
+
+
+def test_everywhere_the_same_pair_of_keys_opens_such_a_store() -> None:
+    declared = declare("dev", **FOREIGN)
+    (secret,) = (
+        variable.partition("=")[2]
+        for variable in declared.one("docker:index/container:Container", "west-s3").properties["envs"]
+        if variable.startswith("ROOT_PASSWORD")
+    )
+    published = Published.read(declared.outputs)
+    pairs = {published.keys.pair(viewer, "west").secret_key for viewer in ("operator", "east", "west")}
+    assert pairs == {Secret(secret)}
+
+
+def test_the_expiry_is_written_as_seconds() -> None:
+    declared = declare("dev", expires="2027-01-31T18:00:00Z")
+    labels = declared.one("docker:index/network:Network", "east").properties["labels"]
+    assert {one["label"]: one["value"] for one in labels}["cutover.expires"] == "1801418400"
+
+
+def test_one_engine_for_all_places_may_be_named() -> None:
+    hosts = dict.fromkeys(("east", "west", "witness"), "tcp://10.0.0.5:2376")
+    declared = declare("dev", hosts=hosts)
+    assert {one.name for one in declared.of(graph.PROVIDER)} == {"east", "west", "witness", "link"}
+    for check in CHECKS:
+        assert not list(check(declared)), check.__name__
+
+
+def test_disks_of_the_machine_take_the_place_of_volumes() -> None:
+    declared = declare("dev", disks={"east": "/srv/east"})
+    kept = {
+        one.name: (
+            one.properties["volumes"][0].get("hostPath"),
+            one.properties["volumes"][0].get("volumeName"),
+        )
+        for one in declared.containers(kind="postgres")
+    }
+    assert kept == {
+        "east-postgres": ("/srv/east/postgres", None),
+        "west-postgres": (None, "dev-west-postgres"),
+    }
+
+
+def test_two_stacks_on_one_engine_share_no_name_and_no_address() -> None:
+    names = [
+        {
+            str(one.properties["name"])
+            for one in declare(stack).registered.values()
+            if "name" in one.properties
+        }
+        for stack in ("dev", "staging")
+    ]
+    assert names[0] & names[1] == {graph.IMAGE}
+    subnets = [
+        Blueprint(settings_of(declare(stack).outputs[SETTINGS])).settings.subnet
+        for stack in ("dev", "staging")
+    ]
+    assert len(set(subnets)) == 2
+
+
+def test_the_names_of_outputs_are_known_without_pulumi() -> None:
+    seen = "import sys; import infra.components.exports; print('pulumi' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", seen], check=True, capture_output=True, cwd=ROOT)
+    assert told.stdout.strip() == b"False"
+
+
+def test_nothing_beside_the_program_hides_a_standard_module() -> None:
+    """The program runs in its own folder, which comes first on the path."""
+    beside = [path for folder in ("infra", "infra/policy") for path in (ROOT / folder).iterdir()]
+    assert not [path for path in beside if module_name(path) in sys.stdlib_module_names]
+
+
+def module_name(path: Path) -> str:
+    return path.name.removesuffix(".py") if path.suffix == ".py" or path.is_dir() else ""
