@@ -140,7 +140,20 @@ def stages(seed: int) -> list[Drill]:
     ]
 
 
-SUITES = {"smoke": smoke, "full": full, "power-cut": power_cuts, "stages": stages}
+def brief(seed: int) -> list[Drill]:
+    """A calm migration, and each way for a site to go."""
+    return [
+        Drill(seed=seed),
+        Drill(seed=seed + 1, fault="kill", victim="source", point="drain"),
+        Drill(seed=seed + 2, fault="kill", victim="target", point="verify"),
+        Drill(seed=seed + 3, fault="power-cut", victim="source", point="catch-up"),
+        Drill(seed=seed + 4, fault="power-cut", victim="target", point="soak"),
+        Drill(seed=seed + 5, fault="cut-then-kill", victim="source", point="verify"),
+        Drill(seed=seed + 6, fault="isolate", victim="target", point="soak", ending="roll-back"),
+    ]
+
+
+SUITES = {"brief": brief, "smoke": smoke, "full": full, "power-cut": power_cuts, "stages": stages}
 
 
 def listed(drills: Sequence[Drill]) -> list[str]:

@@ -8,7 +8,7 @@ is a process of this machine, under the same supervisor as an embedded stack's.
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,17 @@ from infra.containers.description import ContainerDescription
 from infra.containers.engine import Engine
 from infra.containers.links import Links
 from infra.containers.packets import Mode
+from infra.containers.publishing import FromHere, outputs_here, publish
 from infra.containers.removal import remove_all
 from infra.containers.together import kill_together, pause_together, resume_together
-from infra.contract import bucket_of, outputs_of
+from infra.contract import bucket_of
 from infra.disks.loop import LoopDisk
 from infra.embedded.buckets import make_bucket
 from infra.embedded.control import Control
 from infra.embedded.errors import ProcessFailed, StackError
 from infra.embedded.groups import Death
 from infra.embedded.services import Services
-from infra.embedded.state import StackFolder, write_file
+from infra.embedded.state import StackFolder
 from infra.topology import CLIENTS, OPERATOR, WITNESS, Service
 
 READY_SECONDS_MAX = 60.0
@@ -41,17 +42,6 @@ READY_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.05
 SERVICES = ("platform", "worker", "agent")
 """What is started anew with each run; stores stay up."""
-
-
-@dataclass(frozen=True, slots=True)
-class FromHere(Addresses):
-    """The same addresses for the operator and the clients, whose files lie on this machine."""
-
-    folder: StackFolder
-
-    def credentials(self, viewer: str, place: str) -> str:
-        """Return where this machine keeps what `viewer` may use at `place`."""
-        return str(self.folder.credentials / f"{viewer}-{place}.json")
 
 
 class ContainerStack:
@@ -105,8 +95,7 @@ class ContainerStack:
 
     def outputs(self, viewer: str = OPERATOR) -> Outputs:
         """Return the stack as the operator or a client reaches it."""
-        reach = FromHere(self.description.settings, self.folder)
-        return outputs_of(reach, self.description.present_run, viewer, self.description.made_by)
+        return outputs_here(self.folder, self.description, viewer)
 
     def outputs_file(self, viewer: str = OPERATOR) -> Path:
         """Return the file with the outputs of `viewer`."""
@@ -114,12 +103,7 @@ class ContainerStack:
 
     def publish(self) -> None:
         """Write what the operator and the clients need to know, and what they may use."""
-        for viewer in (OPERATOR, CLIENTS):
-            for place in self.places:
-                text = self._keys.credentials(viewer, place).to_json()
-                write_file(self.folder.credentials / f"{viewer}-{place}.json", text)
-            write_file(self.folder.outputs(viewer), self.outputs(viewer).to_json())
-        write_file(self.folder.path / "outputs.json", self.outputs().to_json())
+        publish(self.folder, self.description, self._keys)
 
     async def status(self) -> Mapping[str, Any]:
         """Return every process (name, pid, alive, ready, paused, exit status), and broken links."""
@@ -130,17 +114,7 @@ class ContainerStack:
         return {"name": self.name, "run": self.run, **answer, "routes": broken}
 
     async def _seen(self, process: str) -> Mapping[str, object]:
-        found = await self._container(process)
-        state = found.attrs["State"]
-        healthy = state.get("Health", {}).get("Status", "healthy") == "healthy"
-        return {
-            "name": process,
-            "pid": state["Pid"],
-            "alive": state["Running"],
-            "ready": state["Running"] and healthy,
-            "paused": state["Paused"],
-            "exit_status": None if state["Running"] else state["ExitCode"],
-        }
+        return seen(process, (await self._container(process)).attrs["State"])
 
     @property
     def _processes(self) -> tuple[str, ...]:
@@ -313,11 +287,13 @@ class ContainerStack:
         return await asyncio.to_thread(kill_together, containers)
 
     async def restart_site(self, site: str) -> None:
-        """Start, on the same data, everything at a place that is not running; a cut disk has power again."""
+        """Start, on the same data, everything at a place that is not running; a cut disk has power again.
+
+        All at once, as machines come back: services wait by themselves for their stores.
+        """
         await self._power(site)
-        for kinds in (("postgres", "s3"), SERVICES):
-            missing = [process for process in self._at(site, kinds) if process not in await self._running()]
-            await asyncio.gather(*(self.start(process) for process in missing))
+        running = await self._running()
+        await asyncio.gather(*(self.start(process) for process in self._at(site) if process not in running))
 
     async def _power(self, site: str) -> None:
         disk = self._disks.get(site)
@@ -447,6 +423,19 @@ class ContainerStack:
         engines = list(self._engines.values())
         await asyncio.to_thread(remove_all, self.folder, [engine.client for engine in engines])
         await self.close()
+
+
+def seen(process: str, state: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return what the engine says of a container in the words of an embedded stack's status."""
+    healthy = state.get("Health", {}).get("Status", "healthy") == "healthy"
+    return {
+        "name": process,
+        "pid": state["Pid"],
+        "alive": state["Running"],
+        "ready": state["Running"] and healthy,
+        "paused": state["Paused"],
+        "exit_status": None if state["Running"] else state["ExitCode"],
+    }
 
 
 def _entries_of(services: Services) -> dict[str, str]:
