@@ -19,8 +19,10 @@ from infra.blueprint.settings import StackSettings
 from infra.components.exports import document_of, keys_of
 from infra.containers import leftovers
 from infra.containers.claims import KEPT, NEVER, Claim, of_all, of_the_dead, this_process
-from infra.containers.description import CONTAINERS, ContainerDescription
+from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.engine import Engine
+from infra.containers.pulumi_folder import at_rest
+from infra.containers.pulumi_stack import of_pulumi as of_pulumi
 from infra.containers.removal import remove_all
 from infra.containers.stack import ContainerStack
 from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk
@@ -99,6 +101,7 @@ def _claim(name: str, *, keep: bool) -> Claim:
 def _take(
     state: StateFolder, client: docker.DockerClient, claim: Claim, image: str, *, keep: bool, power_cut: bool
 ) -> tuple[StackFolder, ContainerDescription, int]:
+    (state.root / EVER_MADE).touch()
     folder = state.stack(claim.stack)
     disks = {site.name: str(folder.server(site.name)) for site in two_sites().sites} if power_cut else {}
     settings = StackSettings(name=claim.stack, image=image, disks=disks, labels=claim.labels())
@@ -232,10 +235,14 @@ async def _undo(folder: StackFolder, control: Control) -> None:
 
 
 def reap(state: StateFolder, engine: Engine) -> list[str]:
-    """Remove what killed runs left of stacks of containers; return their names."""
+    """Remove what killed runs left of stacks of containers; return their names.
+
+    Of stacks that Pulumi made only the harness's own goes: rules, processes, files.
+    """
     with state.allocating():
         removed = leftovers.remove(engine.client, of_the_dead(time.time()))
-        dead = [one for one in state.stacks() if one.kind == CONTAINERS and not is_locked(one.lock)]
+        ours = [one for one in state.stacks() if one.kind == CONTAINERS and not at_rest(one)]
+        dead = [one for one in ours if not is_locked(one.lock)]
         for folder in dead:
             remove_all(folder, [engine.client])
     return sorted({*removed.stacks, *(folder.name for folder in dead)})
@@ -249,7 +256,10 @@ def list_stacks() -> list[str]:
 
 
 async def down_all() -> list[str]:
-    """Take down every stack of containers of this user, kept or not, and what is left of dead ones."""
+    """Take down every stack of containers of this user, kept or not, and what is left of dead ones.
+
+    Those that Pulumi made stay up; a harness on one ends.
+    """
     names = list_stacks()
     for name in names:
         await (await attach(name)).down()

@@ -13,6 +13,9 @@ from infra.embedded.state import StackFolder, write_json
 
 CONTAINERS = "containers"
 
+EVER_MADE = "containers-were-made"
+"""File of the state folder: without it no engine needs to be asked for leftovers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerDescription:

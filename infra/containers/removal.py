@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import docker
 
 from infra.containers import leftovers
-from infra.containers.claims import of_stack
+from infra.containers.claims import of_all, of_stack
+from infra.containers.pulumi_folder import clear, description_of
 from infra.embedded.reaper import remove
 from infra.embedded.state import StackFolder
 
@@ -13,8 +14,19 @@ from infra.embedded.state import StackFolder
 def remove_all(folder: StackFolder, engines: Iterable[docker.DockerClient]) -> None:
     """Remove the containers, networks, volumes and rules of a stack, then its disks and files.
 
-    In this order: a disk that a container still uses cannot be unmounted.
+    In this order: a disk that a container still uses cannot be unmounted. What Pulumi made
+    stays, also when it has the same name: of its stack only the rules and a harness's files go.
     """
+    if description_of(folder) is not None:
+        leave(folder)
+        return
+    named = of_stack(folder.name)
     for engine in engines:
-        leftovers.remove(engine, of_stack(folder.name))
+        leftovers.remove(engine, lambda claim: named(claim) and of_all(claim))
     remove(folder)
+
+
+def leave(folder: StackFolder) -> None:
+    """Remove what a harness did to a stack of Pulumi's: its packet rules, processes and files."""
+    leftovers.remove(None, of_stack(folder.name))
+    clear(folder)

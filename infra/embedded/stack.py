@@ -463,10 +463,11 @@ def _death(answer: Mapping[str, Any]) -> Death:
 
 
 def list_stacks() -> list[str]:
-    """Return the names of the stacks that are up."""
+    """Return the names of the stacks of processes that are up."""
     state = StateFolder.open()
     with state.allocating():
-        return [folder.name for folder in state.stacks() if is_locked(folder.lock)]
+        ours = [folder for folder in state.stacks() if folder.kind == "processes"]
+        return [folder.name for folder in ours if is_locked(folder.lock)]
 
 
 def reap() -> list[str]:

@@ -1,0 +1,149 @@
+"""Drilling on a stack that Pulumi made: it was there before, and is there afterwards as it was.
+
+Drills have runs of their own beside the one that Pulumi's program declares, whose
+database and buckets they leave alone. What they share with it are the servers and
+the services, which serve the first run again when the drills are over.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import docker.errors
+
+from infra.components.exports import Published
+from infra.containers.claims import Claim, this_process
+from infra.containers.description import ContainerDescription
+from infra.containers.engine import Engine
+from infra.containers.pulumi_cli import read
+from infra.containers.pulumi_folder import FIRST_RUN, take_folder
+from infra.containers.removal import leave
+from infra.containers.stack import SERVICES, ContainerStack, seen
+from infra.embedded.control import Control
+from infra.embedded.errors import ProcessFailed, StackError
+from infra.embedded.launch import start_supervisor
+from infra.embedded.services import Services
+from infra.embedded.state import StackFolder, StateFolder
+
+RULE_SECONDS = 6 * 3600.0
+"""A rule of ours is a leftover after this time, even if its owner cannot be asked (seconds)."""
+
+Progress = Callable[[str], None]
+
+
+class PulumiStack(ContainerStack):
+    """A stack that Pulumi made, for as long as a harness has it."""
+
+    def __init__(
+        self,
+        folder: StackFolder,
+        description: ContainerDescription,
+        published: Published,
+        control: Control,
+        progress: Progress,
+    ) -> None:
+        claim = Claim(stack=folder.name, owner=this_process(), expires=time.time() + RULE_SECONDS)
+        super().__init__(folder, description, published.keys, control, claim, {})
+        self._progress = progress
+
+    async def close(self) -> None:
+        """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""
+        try:
+            await self._give_back()
+        except (StackError, docker.errors.DockerException, OSError) as error:
+            self._progress(
+                f"pulumi:{self.name} still serves run {self.run} of the drills: {error}. "
+                f"`cutover stack up --stack pulumi:{self.name}` gives it back."
+            )
+        finally:
+            await super().close()
+            await asyncio.to_thread(_let_go, self.folder)
+
+    async def down(self) -> None:
+        """As `close`: Pulumi alone takes its stacks down."""
+        await self.close()
+
+    async def _give_back(self) -> None:
+        await self._end_run()
+        self.description = replace(self.description, run=FIRST_RUN, entries={}, extras={})
+        self.description.save(self.folder)
+        self.publish()
+        await asyncio.gather(*(self._give(process) for process in self._processes))
+        services = [process for site in self.sites for process in self._at(site, SERVICES)]
+        await asyncio.gather(*(self.start(process) for process in services))
+
+
+async def of_pulumi(
+    name: str,
+    *,
+    preload: Iterable[str] = (),
+    services: Services | None = None,
+    extras: Mapping[str, Mapping[str, object]] | None = None,
+    progress: Progress = lambda _: None,
+) -> ContainerStack:
+    """Take a stack that `pulumi up` made for drills, and begin a fresh run on it.
+
+    `preload`, `services` and `extras` as EmbeddedStack.up. It is given back by `close`.
+    Raises StackInUse when another harness has it, EngineUnreachable, PulumiMissing,
+    PulumiFailed and ProcessFailed.
+    """
+    published = await asyncio.to_thread(read, name)
+    folder, description, lock = await asyncio.to_thread(take_folder, StateFolder.open(), published)
+    try:
+        lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=False)
+        control = await Control.over(lease)
+        stack = await _taken(folder, description, published, control, progress)
+    except BaseException:
+        await asyncio.to_thread(_let_go, folder)
+        raise
+    try:
+        loading = asyncio.ensure_future(control.ask("preload", modules=list(preload)))
+        await stack.fresh(services=services, extras=extras)
+        await loading
+    except BaseException:
+        await asyncio.shield(stack.close())
+        raise
+    progress(f"stack pulumi:{stack.name} is ours: {len(description.blueprint.containers)} containers")
+    return stack
+
+
+async def _taken(
+    folder: StackFolder,
+    description: ContainerDescription,
+    published: Published,
+    control: Control,
+    progress: Progress,
+) -> PulumiStack:
+    try:
+        stack = PulumiStack(folder, description, published, control, progress)
+        stack.publish()
+    except BaseException:
+        await control.close()
+        raise
+    return stack
+
+
+def _let_go(folder: StackFolder) -> None:
+    with StateFolder.open().allocating():
+        leave(folder)
+
+
+async def look(published: Published) -> list[Mapping[str, Any]]:
+    """Return every container of a stack that no harness has, as `ContainerStack.status` gives them."""
+    return [
+        await _look_at(process, one.name, published.settings.hosts.get(one.place))
+        for process, one in published.blueprint.containers.items()
+        if not one.once
+    ]
+
+
+async def _look_at(process: str, container: str, host: str | None) -> Mapping[str, Any]:
+    engine = await asyncio.to_thread(Engine.at, host)
+    try:
+        return seen(process, (await engine.container(container)).attrs["State"])
+    except ProcessFailed:
+        return {"name": process, "pid": None, "alive": False, "paused": False, "exit_status": None}
+    finally:
+        engine.client.close()
