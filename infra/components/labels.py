@@ -14,7 +14,7 @@ class Labels:
     """Whose a thing is, where it belongs, and until when it may stay."""
 
     claim: Claim
-    added: Mapping[str, str]
+    added: Mapping[str, str]  #: say it in place of the claim, where whoever deploys is no Pulumi
 
     def of(self, place: str, kind: str) -> Mapping[str, str]:
         """Return the labels of one thing: a container's kind, else `network` or `volume`."""

@@ -138,10 +138,25 @@ def test_everywhere_the_same_pair_of_keys_opens_such_a_store() -> None:
     assert pairs == {Secret(secret)}
 
 
+def marks(**changed: Any) -> Mapping[str, str]:
+    """The labels of a network of a stack."""
+    network = declare("dev", **changed).one("docker:index/network:Network", "east")
+    return {one["label"]: one["value"] for one in network.properties["labels"]}
+
+
 def test_the_expiry_is_written_as_seconds() -> None:
-    declared = declare("dev", expires="2027-01-31T18:00:00Z")
-    labels = declared.one("docker:index/network:Network", "east").properties["labels"]
-    assert {one["label"]: one["value"] for one in labels}["cutover.expires"] == "1801418400"
+    assert marks(expires="2027-01-31T18:00:00Z")["cutover.expires"] == "1801418400"
+
+
+def test_what_pulumi_made_is_pulumis_and_stays() -> None:
+    found = marks()
+    assert (found["cutover.owner"], found["cutover.expires"]) == ("pulumi", "never")
+
+
+def test_who_deploys_in_pulumis_place_says_whose_it_is_and_not_where() -> None:
+    given = {"cutover.owner": "1:2@here", "cutover.expires": "5", "cutover.place": "moon", "team": "red"}
+    found = marks(labels=given)
+    assert found == {**given, "cutover.place": "east", "cutover.kind": "network", "cutover.stack": "dev"}
 
 
 def test_one_engine_for_all_places_may_be_named() -> None:
