@@ -146,8 +146,8 @@ class _Monitor(mocks.MockMonitor):
         return answer
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
-        if "pulumi:pulumi:Stack" in request.urn.split("::")[2].split("$")[-1]:
-            self._graph.published = request.outputs
+        if request.outputs.fields and request.urn.split("::")[2] == "pulumi:pulumi:Stack":
+            self._graph.published = request.outputs  # `set_mocks` registers another stack, an empty one
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
