@@ -18,10 +18,14 @@ def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
+def _progress(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 async def main(rounds: int) -> None:
     """Print each figure with its median and its spread."""
     began = monotonic()
-    stack = await bring_up.up(progress=lambda line: sys.stderr.write(f"{line}\n"))
+    stack = await bring_up.up(progress=_progress)
     _say(f"up, all containers healthy: {monotonic() - began:.1f} s (images were there)")
     try:
         figures: dict[str, list[float]] = {}
