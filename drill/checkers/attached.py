@@ -11,6 +11,8 @@ from drill.stores import ObjectFacts, PostRow, SiteStores
 from drill.verdict import Finding, Witness, finding
 
 NAME = "attached"
+WRONG_OBJECT = ", but its object "
+"""In each sentence about a row whose object is missing or has other bytes, and in no other."""
 
 
 def attached(history: History, evidence: Evidence) -> Finding:
@@ -39,7 +41,7 @@ def _rows(stores: SiteStores, record: PostRecord) -> Iterator[Witness]:
         wrong = _wrong_with(row, stores.objects.get(row.object_key))
         if wrong:
             upload = record.uploads.get(row.id)
-            what = f"post {row.id} is visible at {stores.site}, but its object {row.object_key} {wrong}"
+            what = f"post {row.id} is visible at {stores.site}{WRONG_OBJECT}{row.object_key} {wrong}"
             yield (
                 witness(upload, what, key=row.id, site=stores.site)
                 if upload

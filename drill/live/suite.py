@@ -12,6 +12,7 @@ from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
 from drill.live.stacks import Stack, Where, bring_up
+from drill.live.unsynced import explained
 from drill.report import DrillResult, Report, history_name, write_report
 from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
@@ -66,6 +67,7 @@ class Suite:
                 if number > 1:
                     await stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
                 result = await self._one(stack, number, drill, commit)
+                result = explained(result, drill, self.where.s3_server)
                 result = replace(result, repeat=self.where.added_to(result.repeat))
                 self.results.append(result)
                 self._tell_of(number, result)

@@ -23,6 +23,9 @@ NAMES = (OWN, VERSITYGW)
 KEYS = {OWN: ANY_KEYS, VERSITYGW: PATHS}
 """What each does with keys, as the outputs say it."""
 
+UNSYNCED = frozenset({VERSITYGW})
+"""Those that acknowledge a put before it is on the disk: versitygw v1.8.0 never syncs (measured)."""
+
 Progress = Callable[[str], None]
 
 

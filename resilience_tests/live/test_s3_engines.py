@@ -13,6 +13,12 @@ from cutover.adapters.s3.objects import S3Objects
 from cutover.errors import SiteUnreachable
 from cutover.model.objects import ObjectInfo
 from cutover.model.outputs import PATHS, Credentials
+from drill.drills import Drill
+from drill.live.runner import LiveDrill
+from drill.live.stacks import Where, bring_up
+from drill.live.unsynced import NAME, explained
+from drill.sample_plan import sample_plan
+from drill.verdict import Verdict
 from infra.disks.loop import why_impossible
 from infra.embedded.errors import StackError
 from infra.embedded.processes import marked_with
@@ -23,6 +29,8 @@ from infra.s3_engines.resolve import OWN, VERSITYGW, versitygw_at_hand
 
 NOTHING_ELSE = Services(platform=None, worker=None, agent=None, coordinator=None)
 OBJECTS = 200
+GOAL_SECONDS = 15.0
+"""A site that has lost objects never gets whole again: waiting longer for it shows nothing more."""
 
 if versitygw_at_hand(StateFolder.open().cache) is None:
     pytest.skip(
@@ -143,3 +151,21 @@ async def lost_to_a_power_cut(s3_server: str) -> list[str]:
         await stack.power_cut_site("east")
         await stack.restart_site("east")
         return await lost(store, acknowledged)
+
+
+@NO_POWER_CUT
+async def test_a_drill_with_a_power_cut_says_what_versitygw_lost_and_why(tmp_path: Path) -> None:
+    """The target serves when its power is cut, so acknowledged uploads lie in its store alone."""
+    drill = Drill(seed=1, fault="power-cut", victim="target", point="soak")
+    stack = await bring_up(print, Where(s3_server=VERSITYGW), power_cut=True)
+    try:
+        live = LiveDrill(stack, sample_plan(), drill, tmp_path / "history.jsonl", goal_seconds=GOAL_SECONDS)
+        result = explained(await live.run(), drill, VERSITYGW)
+    finally:
+        await stack.down()
+    assert result.verdict is Verdict.VIOLATED
+    cause = result.findings[0]
+    assert cause.checker == NAME
+    assert "versitygw lost the objects of" in cause.witnesses[0].what
+    assert "does not sync" in cause.witnesses[0].what
+    assert all(" objects/" in one.what and one.acknowledged_at is not None for one in cause.witnesses[1:])
