@@ -6,9 +6,11 @@
 The tag is made from what goes in, so an unchanged checkout builds nothing.
 """
 
+import contextlib
 import hashlib
 import os
 import re
+import shutil
 import tarfile
 import tempfile
 import time
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, ContainerError, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 from docker.models.images import Image
 
 from infra.embedded.state import StateFolder, own_folder
@@ -47,6 +49,9 @@ UNUSED_SECONDS_MAX = 14 * 24 * 3600.0
 """After this time without a build that uses them, kept packages are removed (seconds)."""
 
 PYTHONS = ("3.11", "3.12", "3.13")
+
+ANSWER_SECONDS_MAX = 60.0
+"""Longest that an image's Python may take to tell its version (seconds); idle it takes half of one."""
 
 LABELS = {"cutover.image": "probe"}
 """Borne by the container that tells a base's Python, in case it outlives us."""
@@ -131,12 +136,32 @@ def _build_site(
         context = Path(scratch)
         (context / "Dockerfile").write_bytes(inputs.dockerfile)
         standing_on, python = _with_python(client, base, context, tag, progress)
-        kept = _packages(inputs.requirements, python, MACHINES.get(base.attrs["Architecture"], ""), progress)
-        (context / "packages.tar").symlink_to(kept)
-        ahead = compiled(inputs.code, CODE_FOLDER, _cache() / "compiled") if python == our_python() else {}
-        (context / "code.tar").write_bytes(archive_of({**inputs.code, **ahead}))
+        architecture = base.attrs["Architecture"]
+        write_context(context, inputs, python, MACHINES.get(architecture, architecture), progress)
         progress(f"image: {tag}")
         _build(client, context, standing_on, tag, target="site", network="none")
+
+
+def write_context(folder: Path, inputs: Inputs, python: str, machine: str, progress: Progress) -> None:
+    """Write what the Dockerfile needs into a folder, for any builder: it takes the base as `BASE`.
+
+    `python` ("3.11") and `machine` ("x86_64") are those of the base.
+    """
+    (folder / "Dockerfile").write_bytes(inputs.dockerfile)
+    shutil.copyfile(_packages(inputs.requirements, python, machine, progress), folder / "packages.tar")
+    ahead = compiled(inputs.code, CODE_FOLDER, _cache() / "compiled") if python == our_python() else {}
+    (folder / "code.tar").write_bytes(archive_of({**inputs.code, **ahead}))
+
+
+def forget_images(client: docker.DockerClient, keep: str) -> list[str]:
+    """Remove the images of other states of the checkout; return their tags. One in use stays."""
+    tags = [tag for image in client.images.list(REPOSITORY) for tag in image.tags if tag != keep]
+    gone = []
+    for tag in tags:
+        with contextlib.suppress(APIError):
+            client.images.remove(tag)
+            gone.append(tag)
+    return gone
 
 
 def _with_python(
@@ -167,13 +192,17 @@ def python_told(environment: Iterable[str]) -> str | None:
 def _python_of(client: docker.DockerClient, image: str) -> str | None:
     """Ask an image's own Python for its version; None when there is none."""
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    container = client.containers.create(
+        image, ["-c", ask], entrypoint="python3", network_mode="none", labels=LABELS
+    )
     try:
-        said = client.containers.run(
-            image, ["-c", ask], entrypoint="python3", network_mode="none", remove=True, labels=LABELS
-        )
-    except (APIError, ContainerError):
+        container.start()
+        ended = container.wait(timeout=ANSWER_SECONDS_MAX)["StatusCode"]
+        return None if ended else b"".join(container.logs(stream=True)).decode().strip()
+    except APIError:
         return None
-    return str(said, "ascii").strip()
+    finally:
+        container.remove(force=True)
 
 
 def _packages(requirements: str, python: str, machine: str, progress: Progress) -> Path:
@@ -206,7 +235,7 @@ def _build(
     client: docker.DockerClient, context: Path, base: str, tag: str, *, target: str, network: str | None
 ) -> None:
     with tempfile.TemporaryFile(dir=context) as sent:
-        with tarfile.open(fileobj=sent, mode="w", dereference=True) as tar:
+        with tarfile.open(fileobj=sent, mode="w") as tar:
             for path in sorted(context.iterdir()):
                 tar.add(path, path.name)
         sent.seek(0)
@@ -227,7 +256,9 @@ def _build(
 def _watch(lines: Iterable[dict[str, str]]) -> None:
     """Read what the engine says to the end; raise BuildFailed when it stops half-way."""
     said: list[str] = []
+    error = None
     for line in lines:
         said.append(line.get("stream", ""))
-        if "error" in line:
-            raise BuildFailed(f"{line['error']}: {''.join(said)[-2000:].strip()}")
+        error = line.get("error", error)
+    if error:
+        raise BuildFailed(f"{error}: {''.join(said)[-2000:].strip()}")

@@ -1,6 +1,7 @@
 """Building: from nothing, from a change of code, and not at all when nothing has changed."""
 
 import hashlib
+import io
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -76,6 +77,17 @@ def test_another_base_is_stood_on(client: docker.DockerClient, image: str) -> No
         assert ensure_image(client, base="cutover-test-base:1") == ensure_image(client)
     finally:
         client.images.remove("cutover-test-base:1")
+
+
+def test_a_base_without_python_and_without_apt_says_so(client: docker.DockerClient, image: str) -> None:
+    """Built from the local base by taking its Python away: nothing can install another."""
+    recipe = f"FROM {base_tag()}\nRUN rm /usr/bin/python3\nENV PYTHON_VERSION=\n"
+    bare, _ = client.images.build(fileobj=io.BytesIO(recipe.encode()), tag="cutover-test-bare:1", rm=True)
+    try:
+        with pytest.raises(BuildFailed, match="apt-get: command not found"):
+            ensure_image(client, base="cutover-test-bare:1")
+    finally:
+        client.images.remove(str(bare.id))
 
 
 def digest(path: Path) -> str:
