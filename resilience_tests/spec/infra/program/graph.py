@@ -182,6 +182,12 @@ def declare(stack: str, *, preview: bool = False, **changed: Any) -> Graph:
     return contextvars.copy_context().run(run)
 
 
+@functools.cache
+def as_it_is(stack: str) -> Graph:
+    """Return what the program registers for a stack of the repository; the same graph each time."""
+    return declare(stack)
+
+
 def _declare(stack: str, config: Mapping[str, str], *, preview: bool) -> Graph:
     graph = Graph()
     with _loop_of_this_thread() as loop:

@@ -18,7 +18,7 @@ from infra.components.exports import KEY, OUTPUTS, SETTINGS, NotPublished, Publi
 from infra.policy.declared import IMAGE
 from resilience_tests.spec.infra.program import graph
 from resilience_tests.spec.infra.program.checks import CHECKS
-from resilience_tests.spec.infra.program.graph import declare
+from resilience_tests.spec.infra.program.graph import as_it_is, declare
 from resilience_tests.style.sources import ROOT
 
 FOREIGN: Mapping[str, Any] = {
@@ -69,13 +69,13 @@ def test_a_key_that_can_be_guessed_is_refused_and_not_shown() -> None:
 
 
 def test_the_outputs_are_the_operators_contract() -> None:
-    outputs = Outputs.from_json(json.dumps(declare("dev").outputs[OUTPUTS]))
+    outputs = Outputs.from_json(json.dumps(as_it_is("dev").outputs[OUTPUTS]))
     assert (outputs.name, outputs.kind, outputs.source) == ("dev", "pulumi", "east")
     assert outputs.sites["west"].postgres.host == "198.18.64.80"
 
 
 def test_where_sites_stand_on_machines_of_their_own_the_operator_goes_to_the_links() -> None:
-    outputs = Outputs.from_json(json.dumps(declare("staging").outputs[OUTPUTS]))
+    outputs = Outputs.from_json(json.dumps(as_it_is("staging").outputs[OUTPUTS]))
     hosts = [outputs.sites["east"].postgres.host, outputs.sites["west"].postgres.host]
     assert hosts == ["10.20.1.10", "10.20.2.10"]
 
@@ -186,14 +186,14 @@ def test_two_stacks_on_one_engine_share_no_name_and_no_address() -> None:
     names = [
         {
             str(one.properties["name"])
-            for one in declare(stack).registered.values()
+            for one in as_it_is(stack).registered.values()
             if "name" in one.properties
         }
         for stack in ("dev", "staging")
     ]
     assert names[0] & names[1] == {graph.IMAGE}
     subnets = [
-        Blueprint(settings_of(declare(stack).outputs[SETTINGS])).settings.subnet
+        Blueprint(settings_of(as_it_is(stack).outputs[SETTINGS])).settings.subnet
         for stack in ("dev", "staging")
     ]
     assert len(set(subnets)) == 2

@@ -1,6 +1,5 @@
 """The graph that the program declares, for both stacks, and each check against a mistake made on purpose."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from infra.components.site import Site
 from infra.components.witness import Witness
 from resilience_tests.spec.infra.program import checks
 from resilience_tests.spec.infra.program.checks import CHECKS, Check
-from resilience_tests.spec.infra.program.graph import Graph, declare
+from resilience_tests.spec.infra.program.graph import as_it_is, declare
 
 STACKS = ("dev", "staging")
 
@@ -26,21 +25,16 @@ Patch = pytest.MonkeyPatch
 Mistake = Callable[[Patch], None]
 
 
-@functools.cache
-def of(name: str) -> Graph:
-    return declare(name)
-
-
 @pytest.mark.parametrize("name", STACKS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_of_each_stack_it_holds_that(check: Check, name: str) -> None:
-    wrong = list(check(of(name)))
+    wrong = list(check(as_it_is(name)))
     assert not wrong, f"{(check.__doc__ or '').strip()} But: {wrong}"
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_a_preview_shows_what_an_update_would_make(name: str) -> None:
-    assert declare(name, preview=True).registered.keys() == of(name).registered.keys()
+    assert declare(name, preview=True).registered.keys() == as_it_is(name).registered.keys()
 
 
 def container_with(**changed: Any) -> Mistake:
