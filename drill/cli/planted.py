@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from drill.cli.options import JsonOption, SeedOption
-from drill.planted import PLANTS
+from drill.planted import ON_DISKS, PLANTS
 from drill.planted.table import page
 from drill.simulator.trial import Trial, trial
 from drill.verdict import Verdict
@@ -25,7 +25,8 @@ def planted(*, seed: SeedOption = 0, json: JsonOption = False, table: TableOptio
     """
     trials = [_told(trial(plant, seed), json=json) for plant in PLANTS.values()]
     if table is not None:
-        table.write_text(page(PLANTS.values(), {one.plant.name: one.seeds for one in trials}))
+        took = {one.plant.name: one.seeds for one in trials}
+        table.write_text(page(PLANTS.values(), took, ON_DISKS.values()))
     if json:
         typer.echo(json_text.dumps({"schema": 1, "planted": [_entry(one) for one in trials]}))
     return 0 if all(one.caught for one in trials) else Verdict.VIOLATED.exit_code

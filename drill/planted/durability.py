@@ -1,16 +1,17 @@
-"""A server that acknowledges what is not on its disk yet. Only a disk that loses its power can tell.
+"""A server that acknowledges what is not on its disk yet.
 
-A killed process loses nothing of it, for the kernel has what was written. The
-engine's preflight asks the servers for these settings and would refuse to
+What it has written and not synced outlives a kill, for the kernel has it: only
+a disk that loses its power can tell. What it has not even written dies with it.
+The engine's preflight asks the servers for these settings and would refuse to
 start, so it is made to overlook them. The simulator's servers are always
-durable: these variants live in a real server on a real disk.
+durable: these variants live in a real server, on a real disk.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from cutover.engine.parts import Parts
-from drill.planted.plant import Plant
+from drill.planted.plant import Circumstances, Plant
 
 
 def _overlooking(setting: str) -> Callable[[Parts], Parts]:
@@ -35,6 +36,7 @@ FSYNC_OFF = Plant(
     processes=frozenset({"coordinator"}),
     in_parts=_overlooking("fsync"),
     database={"fsync": "off"},
+    under=Circumstances(told="the power of the site that serves is cut; no kill shows it"),
 )
 SYNCHRONOUS_COMMIT_OFF = Plant(
     name="synchronous-commit-off",
@@ -43,5 +45,6 @@ SYNCHRONOUS_COMMIT_OFF = Plant(
     about="the database acknowledges a commit that it has only in its memory",
     processes=frozenset({"coordinator"}),
     in_parts=_overlooking("synchronous_commit"),
+    under=Circumstances(told="the power of the site that serves is cut; a kill shows it, too"),
     database={"synchronous_commit": "off", "wal_writer_delay": "10s"},
 )

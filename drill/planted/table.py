@@ -14,17 +14,25 @@ is one for each variant, which fails when that survives or when the same migrati
 *Within* is how many migrations a variant may take, *took* how many it took when this page was made. Rules are
 those of [the guarantees](../explanation/guarantees.md), checkers those of [the report](report.md).
 """
+ON_REAL_DISKS = """## On real disks only
+
+Simulated servers are always durable, so these live in a real one. `cutover-drill planted` does not try them;
+`resilience_tests/live/test_power_cut.py` does, as root, and so does
+`cutover-drill run --fidelity live --fault power-cut --victim target --at soak --plant fsync-off`.
+"""
 COLUMNS = ("name", "rule", "caught by", "what is wrong", "meanwhile", "within", "took")
 ENDINGS = {"soak": "", "complete": "completed", "roll-back": "rolled back"}
 
 
-def page(plants: Iterable[Plant], took: Mapping[str, int]) -> str:
-    """The whole page; `took` by the name of the plant."""
+def page(plants: Iterable[Plant], took: Mapping[str, int], on_disks: Iterable[Plant] = ()) -> str:
+    """The whole page; `took` by the name of the plant, `on_disks` those that are tried live only."""
     listed = list(plants)
     rows = [(*_cells(plant), str(took.get(plant.name, "-"))) for plant in listed]
     lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *map(_line, rows)]
     symptoms = [_line(("reported symptom", "variants")), _line(["---"] * 2), *_by_symptom(listed)]
-    return "\n".join([HEAD, *lines, "", "## By symptom", "", *symptoms, ""])
+    disks = [_line(COLUMNS[:5]), _line(["---"] * 5), *(_line(_cells(plant)[:5]) for plant in on_disks)]
+    parts = [HEAD, *lines, "", ON_REAL_DISKS, *disks, "", "## By symptom", "", *symptoms, ""]
+    return "\n".join(parts)
 
 
 def lasting(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drill.planted import PLANTS
+from drill.planted import ON_DISKS, PLANTS
 from drill.planted.table import lasting, page
 
 PAGE = Path(__file__).parents[2] / "docs/reference/planted.md"
@@ -26,7 +26,7 @@ SYMPTOMS = (
 
 
 def test_the_page_is_what_the_command_makes() -> None:
-    made = lasting(page(PLANTS.values(), {}))
+    made = lasting(page(PLANTS.values(), {}, ON_DISKS.values()))
     told = "run: cutover-drill planted --table docs/reference/planted.md"
     assert lasting(PAGE.read_text()) == made, told
 
@@ -34,6 +34,11 @@ def test_the_page_is_what_the_command_makes() -> None:
 def test_a_variant_that_is_not_on_the_page_makes_it_stale() -> None:
     first, *rest = PLANTS.values()
     assert lasting(page(rest, {})) != lasting(page([first, *rest], {}))
+
+
+def test_a_variant_of_real_disks_that_is_not_on_the_page_makes_it_stale() -> None:
+    plants = PLANTS.values()
+    assert lasting(page(plants, {})) != lasting(page(plants, {}, ON_DISKS.values()))
 
 
 def test_how_long_a_variant_took_does_not_make_it_stale() -> None:
