@@ -116,8 +116,7 @@ async def test_the_server_hears_only_what_was_confirmed(link: Link, peer: Databa
     await link.log.confirm(confirmed)
     await peer.run("insert into drafts values (1)")
     end = await end_of(peer)
-    while not (await link.quiet()).position.reaches(end):
-        pass
+    await read_to(link, end)
     await peer.until(f"select write_lsn - '0/0' >= {end.offset} from pg_stat_replication where {READER}")
     heard = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where active"
     assert await peer.rows(heard) == [(confirmed.offset,)]
@@ -127,8 +126,7 @@ async def test_a_quiet_log_is_known_to_be_read(link: Link, peer: Database) -> No
     await link.until_mark("started")
     await peer.run("insert into drafts values (1)")
     end = await end_of(peer)
-    while not (await link.quiet()).position.reaches(end):
-        pass
+    await read_to(link, end)
 
 
 async def test_a_second_reader_waits_until_the_first_has_closed(link: Link, peer: Database) -> None:
@@ -213,8 +211,9 @@ async def test_a_dead_link_is_noticed_though_the_relay_keeps_the_connection(
         address = replace(peer.address("cutover_admin"), port=port)
         log = PostgresLog(address, site="east", plan=PLAN, ping_seconds=0.05)
         await link.rows.mark("through")
-        while not isinstance(await anext(log.read()), Transaction):
-            pass
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not isinstance(await anext(log.read()), Transaction):
+                pass
         cut.set()
         with pytest.raises(SiteUnreachable, match="silent"):
             await read_on(log)
@@ -233,6 +232,13 @@ async def read_on(log: PostgresLog) -> None:
     """Read until it fails."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         async for _ in log.read():
+            pass
+
+
+async def read_to(link: Link, end: Position) -> None:
+    """Read what says that nothing comes, until that is so up to `end`."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not (await link.quiet()).position.reaches(end):
             pass
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +21,7 @@ from cutover.model.journal import Entry, Intent, Kind
 from cutover.model.outputs import Credentials, S3Credentials
 from cutover.model.secret import Secret
 from cutover.model.stage import Stage
+from cutover.ports.witness import Journal
 from resilience_tests.spec.cli.world import PLAN, World, outputs_of
 
 SECONDS_MAX = 20.0
@@ -93,12 +94,31 @@ async def test_a_second_coordinator_takes_over_and_the_first_one_says_so(world: 
     assert answer_to(deposed.value).outcome is Outcome.REFUSED
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A journal that says when something was written to it."""
+
+    inner: Journal
+    written: asyncio.Condition
+
+    async def append(self, entry: Entry) -> None:
+        await self.inner.append(entry)
+        async with self.written:
+            self.written.notify_all()
+
+    async def read(self, start: int = 0) -> list[Entry]:
+        return await self.inner.read(start)
+
+
 async def test_a_coordinator_that_rests_goes_on_when_an_operator_asks(world: World) -> None:
-    async with world.opened(world.plan, outputs_of("east", "west")) as parts:
+    async with world.opened(world.plan, outputs_of("east", "west")) as opened:
+        written = asyncio.Condition()
+        parts = replace(opened, journal=Heard(opened.journal, written))
         running = asyncio.ensure_future(coordinate(parts))
         async with asyncio.timeout(SECONDS_MAX):
-            while (state := await state_of(parts)) is None or state.stage is not Stage.SOAK:
-                await asyncio.sleep(0.02)
+            async with written:
+                while (state := await state_of(parts)) is None or state.stage is not Stage.SOAK:
+                    await written.wait()
             await ask(parts, Intent.COMPLETE)
             await running
         state = await state_of(parts)
