@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from cutover.model.outputs import (
+    ANY_KEYS,
+    PATHS,
     Credentials,
     Database,
     InvalidOutputs,
@@ -55,6 +57,14 @@ def test_what_is_written_is_read_back() -> None:
     assert (OUTPUTS.source, OUTPUTS.target) == ("east", "west")
 
 
+def test_a_store_that_keeps_paths_says_so_and_another_says_nothing() -> None:
+    document = json.loads(OUTPUTS.to_json())
+    _change(document, "sites.east.s3.keys", PATHS)
+    read = Outputs.from_json(json.dumps(document))
+    assert (read.sites["east"].s3.keys, read.sites["west"].s3.keys) == (PATHS, ANY_KEYS)
+    assert json.loads(read.to_json()) == document
+
+
 def test_the_text_has_the_shape_that_other_tools_rely_on() -> None:
     document = json.loads(OUTPUTS.to_json())
     assert set(document) == {"schema", "name", "kind", "sites", "witness"}
@@ -90,6 +100,7 @@ def _change(document: Any, path: str, value: object) -> None:
         ),
         ("sites.east.postgres.port", True, r"a whole number is needed, found bool"),
         ("sites.west.s3", None, r"outputs.sites.west.s3: an object is needed, found null"),
+        ("sites.east.s3.keys", "some", r"s3.keys: one of any, paths is needed, found 'some'"),
         ("witness.s3.more", 1, r"outputs.witness.s3: unknown key 'more'"),
     ],
 )
