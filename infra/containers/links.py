@@ -20,6 +20,7 @@ from infra.containers.packets import (
     queues_of,
     rules_for,
 )
+from infra.embedded.errors import StackError
 from infra.topology import Topology, two_sites
 
 
@@ -76,11 +77,13 @@ class Links:
         """Put a link (or some services over it) into a mode of `infra.containers.packets`.
 
         `seconds`: delay each way; `rate`: bytes a second each way; `share`: of packets
-        lost each way. Raises RulesUnavailable, HoldingUnavailable, and KeyError for a
-        link or service that there is not.
+        lost each way. Raises RulesUnavailable, HoldingUnavailable, KeyError for a link or
+        service that there is not, and StackError when a place has no address.
         """
         chosen = Mode(mode)
         ends = self._ends(link, services)
+        if not (ends.origin and ends.destination and ends.ports):
+            raise StackError(f"link {link!r} cannot be cut: {ends} leaves nothing to match")
         queue = await self._hold_back(chosen, seconds, rate) if chosen in QUEUED else 0
         measure = Measure(share=share, queue=queue)
         comment = self._claim.comment(link, chosen.value)
@@ -132,8 +135,8 @@ class Links:
         found = self._topology.link(link)
         wanted = found.services if services is None else tuple(services)
         return Ends(
-            origin=self._addresses[found.origin],
-            destination=self._addresses[found.destination],
+            origin=self._addresses.get(found.origin, ()),
+            destination=self._addresses.get(found.destination, ()),
             ports=[self._ports[service] for service in wanted],
         )
 

@@ -2,13 +2,15 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
-from typing import Any, Protocol
 
+from docker.models.containers import Container
+
+from infra.containers.urgency import make_urgent, urgent
 from infra.embedded.errors import StackError
 from infra.embedded.groups import DEATH_SECONDS_MAX, Death, Freezer
 from infra.embedded.processes import identify, send, wait_gone
@@ -18,19 +20,6 @@ BY_ENGINE = "engine"
 
 _V1 = Path("/sys/fs/cgroup/freezer")
 _V2 = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
-
-
-class Container(Protocol):
-    """A container as the engine's client shows it."""
-
-    id: str | None
-    attrs: Mapping[str, Any]
-
-    def reload(self) -> None: ...
-    def kill(self) -> object: ...
-    def pause(self) -> object: ...
-    def unpause(self) -> object: ...
-    def wait(self) -> object: ...
 
 
 class StillAlive(StackError):
@@ -61,19 +50,25 @@ def kill_together(containers: Sequence[Container]) -> Death:
 
 
 def _kill_frozen(freezers: Sequence[Freezer]) -> Death:
-    for freezer in freezers:
-        freezer.freeze()
-    members = {pid for freezer in freezers for pid in freezer.members()}
-    dying = [who for pid in members if (who := identify(pid))]
-    begun = time.monotonic()
-    send(members, SIGKILL)
-    for freezer in freezers:
-        freezer.thaw()
-    alive = wait_gone(dying, DEATH_SECONDS_MAX)
-    skew = time.monotonic() - begun
+    with urgent():
+        make_urgent(_members(freezers))
+        for freezer in freezers:
+            freezer.freeze()
+        members = _members(freezers)
+        dying = [who for pid in members if (who := identify(pid))]
+        begun = time.monotonic()
+        send(members, SIGKILL)
+        for freezer in freezers:
+            freezer.thaw()
+        alive = wait_gone(dying, DEATH_SECONDS_MAX)
+        skew = time.monotonic() - begun
     if alive:
         raise StillAlive(f"pids {sorted(who.pid for who in alive)} are there {skew:.1f} s after SIGKILL")
     return Death(len(dying), skew, freezers[0].way if freezers else BY_ENGINE)
+
+
+def _members(freezers: Sequence[Freezer]) -> set[int]:
+    return {pid for freezer in freezers for pid in freezer.members()}
 
 
 def _kill_by_engine(containers: Sequence[Container]) -> Death:

@@ -74,9 +74,9 @@ def do(standing: dict[str, socket.socket], request: dict[str, Any]) -> dict[str,
 
 def control(connection: socket.socket) -> None:
     standing: dict[str, socket.socket] = {}
-    with connection, connection.makefile("rwb", buffering=0) as stream:
+    with connection, connection.makefile("rb") as stream:
         for line in stream:
-            stream.write(json.dumps(do(standing, json.loads(line))).encode() + b"\n")
+            connection.sendall(json.dumps(do(standing, json.loads(line))).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""A harness that breaks its stack's links and then waits to be killed in the middle of it."""
+
+import asyncio
+import sys
+
+from docker.models.containers import Container
+
+from infra.containers.links import Links
+from infra.containers.together import pause_together
+from resilience_tests.contract.containers.field import PORTS, Field, field
+from resilience_tests.contract.containers.test_together import FAMILY
+
+
+async def _break(made: Field, containers: list[Container], mode: str) -> None:
+    made.engine.volumes.create(f"{made.claim.stack}-data", labels=made.claim.labels())
+    links = Links(made.claim, {"east": ["198.51.100.1"], "west": ["198.51.100.2"]}, PORTS)
+    await links.cut("east-west", mode, seconds=0.01)
+    await asyncio.to_thread(pause_together, containers[:1])
+    sys.stdout.write(f"{made.claim.stack}\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().create_future()
+
+
+def main() -> None:
+    """Break one link in the mode of the first argument, say the stack's name, and wait."""
+    with field("harness") as made:
+        asyncio.run(_break(made, made.start(FAMILY, FAMILY), sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
