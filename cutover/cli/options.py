@@ -24,7 +24,8 @@ StackOption = Annotated[
         "--stack",
         metavar="STACK",
         envvar="CUTOVER_STACK",
-        help="embedded, embedded:NAME, or the path of an outputs.json; else what the plan says.",
+        help="embedded[:NAME], docker[:NAME], pulumi:NAME, or the path of an outputs.json; else what the "
+        "plan says.",
         show_default=False,
     ),
 ]

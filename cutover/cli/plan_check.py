@@ -16,10 +16,10 @@ def check(plan: PlanArgument, *, stack: StackOption = None) -> Answer:
     import asyncio
 
     from cutover.cli.plan_file import read_plan
-    from cutover.cli.selection import embedded_stacks
+    from cutover.cli.state_files import stacks_here
 
     file = read_plan(plan)
-    if stack is None and file.stack is None and not embedded_stacks():
+    if stack is None and file.stack is None and not stacks_here():
         return Answer(
             text=f"{plan}: the file is right; no stack was named, so no site was asked",
             next_steps=(f"cutover plan check {plan} --stack STACK",),

@@ -13,11 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cutover.cli.plan_file import PlanFile, read_plan
+from cutover.cli.state_files import (
+    DOCKER,
+    EMBEDDED,
+    PULUMI,
+    kind_of,
+    outputs_here,
+    stacks_folder,
+    stacks_here,
+    state_folder,
+)
 from cutover.errors import BadInput
 from cutover.model.outputs import Credentials, InvalidOutputs, Outputs
 from cutover.model.plan import Plan
-
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +67,6 @@ def forget(plan: Plan) -> None:
     (_plans_folder() / f"{plan.name}.json").unlink(missing_ok=True)
 
 
-def state_folder() -> Path:
-    """Where this user's stacks and plans are remembered."""
-    given = os.environ.get("CUTOVER_STATE")
-    return Path(given).absolute() if given else Path(f"/var/tmp/cutover-{os.geteuid()}")
-
-
 def read_outputs(path: Path) -> Outputs:
     """Read a stack's outputs; BadInput names the place in the file."""
     try:
@@ -102,43 +104,35 @@ def find_outputs(stack: str | None, plan_file: PlanFile) -> Path:
     """Where the outputs lie: as the caller says, else as the plan says, else of the only stack here."""
     if stack is not None:
         return resolve_stack(stack, Path())
-    return resolve_stack(plan_file.stack or EMBEDDED, plan_file.path.parent)
+    if plan_file.stack is None:
+        return _the_only(stacks_here(), "")
+    return resolve_stack(plan_file.stack, plan_file.path.parent)
 
 
 def resolve_stack(stack: str, folder: Path) -> Path:
     """The outputs.json that `stack` means; a path is relative to `folder`."""
     kind, _, name = stack.partition(":")
-    if kind == EMBEDDED:
-        return _embedded(name)
-    if kind == "pulumi":
-        raise BadInput(
-            f"stack {stack!r}: this version reads outputs only from a file. "
-            f"Name the outputs.json of the stack instead."
-        )
-    return folder / Path(stack).expanduser()
+    if kind == PULUMI:
+        from cutover.cli.stack import outputs_of_pulumi
 
-
-def embedded_stacks() -> list[Path]:
-    """The outputs of every stack that stands on this machine."""
-    return sorted(_stacks_folder().glob("*/outputs.json"))
-
-
-def _stacks_folder() -> Path:
-    return state_folder() / "stacks"
-
-
-def _embedded(name: str) -> Path:
+        return outputs_of_pulumi(name)
+    if kind not in (EMBEDDED, DOCKER):
+        return folder / Path(stack).expanduser()
     if name:
-        return _stacks_folder() / name / "outputs.json"
-    found = embedded_stacks()
+        return outputs_here(name)
+    return _the_only([path for path in stacks_here() if kind_of(path) == kind], kind)
+
+
+def _the_only(found: list[Path], kind: str) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
+        named = f" --stack {kind}" if kind == DOCKER else ""
         raise BadInput(
-            f"no stack is up here (looked in {_stacks_folder()}). "
-            f"Run `cutover stack up`, or name an outputs.json with --stack."
+            f"no stack {f'of kind {kind} ' if named else ''}is up here (looked in {stacks_folder()}). "
+            f"Run `cutover stack up{named}`, or name an outputs.json with --stack."
         )
-    names = ", ".join(f"{EMBEDDED}:{path.parent.name}" for path in found)
+    names = ", ".join(f"{kind_of(path)}:{path.parent.name}" for path in found)
     raise BadInput(f"{len(found)} stacks are up here: {names}. Name one with --stack.")
 
 

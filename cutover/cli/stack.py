@@ -1,22 +1,26 @@
-"""`cutover stack`: two sites and a witness as processes of this machine.
+"""`cutover stack`: two sites and a witness, as processes, as containers, or as Pulumi made them.
 
 The only file of ours that reaches for `infra`, and only when it is called: the
-embedded stack belongs to the repository and is not in the wheel.
+stacks belong to the repository and are not in the wheel.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from cutover.cli.answer import Answer, Outcome
+from cutover.cli.state_files import DOCKER, EMBEDDED, PULUMI, kind_of, outputs_here, stacks_here, state_folder
 
 DEFAULT = "main"
 """Name of the stack when none is given."""
-
-_Result = TypeVar("_Result")
 
 StackName = Annotated[
     str | None,
@@ -24,10 +28,65 @@ StackName = Annotated[
         "--stack",
         metavar="STACK",
         envvar="CUTOVER_STACK",
-        help=f"embedded or embedded:NAME (embedded is embedded:{DEFAULT}).",
+        help=f"embedded[:NAME] (processes), docker[:NAME] (containers of the Docker engine here) or "
+        f"pulumi:NAME; without NAME it is {DEFAULT}, and without --stack the one of that name.",
         show_default=False,
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A stack as the command line names it."""
+
+    kind: str
+    name: str
+
+    @classmethod
+    def read(cls, stack: str | None) -> "Named":
+        """Read `--stack`; without it, take the stack called main, whatever it is made of."""
+        if stack is None:
+            return cls(kind_of(outputs_here(DEFAULT)), DEFAULT)
+        kind, _, name = stack.partition(":")
+        if kind not in (EMBEDDED, DOCKER, PULUMI):
+            raise typer.BadParameter(
+                f"{stack!r}: only stacks of this machine and Pulumi's are handled here; say embedded, docker "
+                f"(with :NAME for another than {DEFAULT}) or pulumi:NAME"
+            )
+        if kind == PULUMI and not name:
+            raise typer.BadParameter("'pulumi': which stack of Pulumi's? Say pulumi:NAME, as in pulumi:dev")
+        return cls(kind, name or DEFAULT)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What `up` was told besides the name."""
+
+    schema: Path | None
+    s3_server: str
+    image: str | None
+    base: str | None
+    power_cut: bool
+
+    def must_fit(self, kind: str) -> None:
+        """Refuse an option that means nothing to this kind of stack."""
+        given = {
+            "--schema": (self.schema is not None, (EMBEDDED,)),
+            "--s3-server": (self.s3_server != "own", (EMBEDDED,)),
+            "--image": (self.image is not None, (DOCKER,)),
+            "--base": (self.base is not None, (DOCKER,)),
+            "--power-cut": (self.power_cut, (EMBEDDED, DOCKER)),
+        }
+        for option, (is_given, kinds) in given.items():
+            if is_given and kind not in kinds:
+                of_pulumi = "; a stack of Pulumi's is configured with `pulumi config set`"
+                raise typer.BadParameter(
+                    f"{option} is for --stack {' or '.join(kinds)}, not for {kind}"
+                    f"{of_pulumi if kind == PULUMI else ''}"
+                )
 
 
 def up(
@@ -35,128 +94,289 @@ def up(
     stack: StackName = None,
     schema: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="SQL file run in each new database; else the sample platform's."),
+        typer.Option(
+            metavar="FILE",
+            help="embedded: SQL file run in each new database; else the sample platform's.",
+        ),
     ] = None,
     s3_server: Annotated[
-        str, typer.Option(metavar="NAME", help="Which object store each place runs: own or versitygw.")
+        str,
+        typer.Option(metavar="NAME", help="embedded: which object store each place runs, own or versitygw."),
     ] = "own",
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="docker: image that holds our code; else one of this checkout, built when it is not there.",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="docker: image to build on; else one made of Debian's packages."),
+    ] = None,
+    power_cut: Annotated[
+        bool,
+        typer.Option(
+            "--power-cut",
+            help="embedded, docker: put each site's data on a disk whose power can be cut; needs root.",
+        ),
+    ] = False,
 ) -> Answer:
-    """Bring up two sites and a witness, with the sample platform, and leave them up."""
-    name = _name(stack)
+    """Bring up two sites and a witness, with the sample platform, and leave them up.
 
-    async def work(runtime: ModuleType) -> Answer:
-        from cutover.cli.migration import say
+    For pulumi:NAME this is `pulumi up --yes`, without asking: look at the plan first with `pulumi preview`.
+    """
+    named = Named.read(stack)
+    wishes = Wishes(schema=schema, s3_server=s3_server, image=image, base=base, power_cut=power_cut)
+    wishes.must_fit(named.kind)
+    work = {EMBEDDED: _up_of_processes, DOCKER: _up_of_containers, PULUMI: _up_of_pulumi}[named.kind]
+    return _guarded(lambda: work(named, wishes))
 
-        made = await runtime.EmbeddedStack.up(
-            name, keep=True, schema=schema or _sample_schema(), s3_server=s3_server, progress=say
+
+async def _up_of_processes(named: Named, wishes: Wishes) -> Answer:
+    from cutover.cli.migration import say
+
+    made = await _processes().EmbeddedStack.up(
+        named.name,
+        keep=True,
+        schema=wishes.schema or _sample_schema(),
+        s3_server=wishes.s3_server,
+        power_cut=wishes.power_cut,
+        progress=say,
+    )
+    await made.close()
+    return _is_up(named, made.outputs_file())
+
+
+async def _up_of_containers(named: Named, wishes: Wishes) -> Answer:
+    from cutover.cli.migration import say
+
+    runtime = _containers()
+    for package in ("pulumi", "pulumi_docker"):
+        _imported(
+            package, "a stack of containers is made by the Pulumi program, and needs the extra `pulumi`"
         )
-        path = made.outputs_file()
-        await made.close()
-        return Answer(
-            text=f"stack {name} is up; its outputs: {path}",
-            next_steps=("cutover stack status --json", "cutover plan check PLAN"),
-            details={"outputs": str(path)},
-        )
+    made = await runtime.up(
+        named.name, keep=True, image=wishes.image, base=wishes.base, power_cut=wishes.power_cut, progress=say
+    )
+    await made.close()
+    return _is_up(named, made.outputs_file())
 
-    return _in_runtime(work)
+
+async def _up_of_pulumi(named: Named, _: Wishes) -> Answer:
+    from cutover.cli.migration import say
+
+    cli, folder = _module("pulumi_cli"), _module("pulumi_folder")
+    cli.program()
+    say(f"`pulumi up --yes --stack {named.name}`; `pulumi preview --stack {named.name}` shows a plan first")
+    await asyncio.to_thread(cli.deploy, named.name)
+    published = await asyncio.to_thread(cli.read, named.name)
+    path = await asyncio.to_thread(folder.publish_here, published)
+    if folder.is_lent(path.parent.name):
+        say("a harness that drilled on it was killed: it is given back")
+        await (await _containers().of_pulumi(named.name, progress=say)).close()
+    return _is_up(named, path)
+
+
+def _is_up(named: Named, path: Path) -> Answer:
+    given = "" if named == Named(EMBEDDED, DEFAULT) else f" --stack {named}"
+    return Answer(
+        text=f"stack {named} is up; its outputs: {path}",
+        next_steps=(f"cutover stack status{given} --json", f"cutover plan check PLAN{given}"),
+        details={"outputs": str(path)},
+    )
 
 
 def status(*, stack: StackName = None) -> Answer:
     """Say what runs; with `--json`, print the outputs contract: where everything is."""
-    name = _name(stack)
-
-    async def work(runtime: ModuleType) -> Answer:
-        made = await runtime.EmbeddedStack.attach(name)
-        try:
-            seen = await made.status()
-            text = "\n".join(_line(process) for process in seen["processes"])
-            return Answer(text=f"stack {name}\n{text}", document=made.outputs().to_json())
-        finally:
-            await made.close()
-
-    return _in_runtime(work)
+    named = Named.read(stack)
+    return _guarded(lambda: _status_of_pulumi(named) if named.kind == PULUMI else _status(named))
 
 
-def down(
-    *,
-    stack: StackName = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Every stack of this user, and what killed ones left behind.")
-    ] = False,
-) -> Answer:
-    """End a stack with all its processes, and remove its files and its data."""
-
-    async def work(runtime: ModuleType) -> Answer:
-        if everything:
-            return _gone(await runtime.down_all())
-        name = _name(stack)
-        await (await runtime.EmbeddedStack.attach(name)).down()
-        return _gone([name])
-
-    return _in_runtime(work)
+async def _status(named: Named) -> Answer:
+    made = await _attached(named)
+    try:
+        seen = await made.status()
+        return _seen(named, seen["processes"], made.outputs().to_json())
+    finally:
+        await made.close()
 
 
-def _gone(names: list[str]) -> Answer:
-    return Answer(text=f"down: {', '.join(names) or 'none was up'}", details={"down": names})
+async def _status_of_pulumi(named: Named) -> Answer:
+    path = await asyncio.to_thread(outputs_of_pulumi, named.name)
+    look = _containers().look
+    return _seen(named, await look(path.parent.name), path.read_text())
 
 
-def _name(stack: str | None) -> str:
-    kind, _, name = (stack or "embedded").partition(":")
-    if kind != "embedded":
-        raise typer.BadParameter(
-            f"{stack!r}: only embedded stacks are handled here; say embedded or embedded:NAME"
-        )
-    return name or DEFAULT
+def _seen(named: Named, processes: list[Mapping[str, Any]], document: str) -> Answer:
+    text = "\n".join(_line(process) for process in processes)
+    return Answer(text=f"stack {named}\n{text}", document=document)
 
 
-def _line(process: dict[str, object]) -> str:
+def _line(process: Mapping[str, Any]) -> str:
     if not process["alive"]:
         return f"  {process['name']}: ended with status {process.get('exit_status')}"
     state = "paused" if process.get("paused") else "ready" if process.get("ready") else "starting"
     return f"  {process['name']}: {state} (pid {process['pid']})"
 
 
-def _in_runtime(work: Callable[[ModuleType], Awaitable[Answer]]) -> Answer:
-    """Run `work` with the embedded runtime; its errors are refusals."""
-    import asyncio
+def down(
+    *,
+    stack: StackName = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Every stack of this user but Pulumi's, and what killed ones left behind."
+        ),
+    ] = False,
+) -> Answer:
+    """End a stack with all that it consists of, and remove its files and its data.
 
+    For pulumi:NAME this is `pulumi destroy --yes`: what Pulumi made, Pulumi alone takes down.
+    """
+    if everything:
+        return _guarded(_all_down)
+    named = Named.read(stack)
+    return _guarded(lambda: _down_of_pulumi(named) if named.kind == PULUMI else _down(named))
+
+
+async def _down(named: Named) -> Answer:
+    await (await _attached(named)).down()
+    return _gone([named.name])
+
+
+async def _down_of_pulumi(named: Named) -> Answer:
+    from cutover.cli.migration import say
+
+    cli, folder = _module("pulumi_cli"), _module("pulumi_folder")
+    here = await asyncio.to_thread(cli.name_of, named.name)
+    folder.must_be_free(here)
+    say(f"`pulumi destroy --yes --stack {named.name}`")
+    await asyncio.to_thread(cli.destroy, named.name)
+    await asyncio.to_thread(folder.forget, here)
+    return _gone([named.name])
+
+
+async def _all_down() -> Answer:
+    """Containers last: where their engine does not answer, all else is down already."""
     from cutover.errors import BadInput
 
-    _let_in_checkout()
+    refusals = (_errors().StackError, BadInput)
+    stays = [path.parent.name for path in stacks_here() if kind_of(path) == PULUMI]
+    gone = list(await _processes().down_all())
     try:
-        from infra.embedded import stack as runtime
-        from infra.embedded.errors import StackError
-    except ModuleNotFoundError as error:
-        raise BadInput(
-            f"embedded stacks need the checkout of the repository and its extra `embedded`; "
-            f"{error.name!r} is not there. Run this from the checkout, or name an outputs.json with --stack."
-        ) from None
+        gone += [name for name in await _containers_down() if name not in stays]
+    except refusals as error:
+        return replace(_gone(gone, stays), outcome=Outcome.REFUSED, error=f"containers may be left: {error}")
+    return _gone(gone, stays)
 
-    async def guarded() -> Answer:
+
+async def _containers_down() -> list[str]:
+    """Ask no engine where this user never had containers: such a machine may have none."""
+    if not (state_folder() / _module("description").EVER_MADE).exists():
+        return []
+    return list(await _containers().down_all())
+
+
+def _gone(names: Sequence[str], stays: Sequence[str] = ()) -> Answer:
+    kept = [f"{PULUMI}:{name}" for name in stays]
+    lines = [f"{name} stays up: `cutover stack down --stack {name}` runs `pulumi destroy`" for name in kept]
+    return Answer(
+        text="\n".join([f"down: {', '.join(names) or 'none was up'}", *lines]),
+        details={"down": list(names), **({"kept": kept} if kept else {})},
+    )
+
+
+def outputs_of_pulumi(name: str) -> Path:
+    """Write down how a stack of Pulumi's is reached, and return its outputs.json; BadInput if that fails.
+
+    Without the `pulumi` command what was written down before has to do.
+    """
+    from cutover.errors import BadInput
+
+    cli, folder = _module("pulumi_cli"), _module("pulumi_folder")
+    before = outputs_here(name.rpartition("/")[2])
+    if not cli.available() and kind_of(before) == PULUMI and before.exists():
+        return before
+    try:
+        return Path(folder.publish_here(cli.read(name)))
+    except _errors().StackError as error:
+        raise BadInput(str(error)) from None
+
+
+async def _attached(named: Named) -> Any:
+    """Use a stack that is up; BadInput when the one of that name is of another kind."""
+    from cutover.errors import BadInput
+
+    found = outputs_here(named.name)
+    if found.exists() and (kind := kind_of(found)) != named.kind:
+        raise BadInput(
+            f"the stack {named.name!r} that is up here is {kind}:{named.name}: say so with --stack"
+        )
+    runtime = _processes().EmbeddedStack if named.kind == EMBEDDED else _containers()
+    return await runtime.attach(named.name)
+
+
+def _guarded(work: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Run `work`; what the stacks raise is a refusal."""
+    refusal = _errors().StackError
+
+    async def run() -> Answer:
         try:
-            return await work(runtime)
-        except StackError as error:
+            return await work()
+        except refusal as error:
             return Answer(
                 outcome=Outcome.REFUSED,
                 error=str(error),
                 next_steps=("cutover stack status", "cutover stack up"),
             )
 
-    return asyncio.run(guarded())
+    return asyncio.run(run())
+
+
+def _errors() -> ModuleType:
+    return _imported("infra.embedded.errors", "stacks need the checkout of the repository")
+
+
+def _processes() -> ModuleType:
+    return _imported(
+        "infra.embedded.stack",
+        "embedded stacks need the checkout of the repository and its extra `embedded`",
+    )
+
+
+def _containers() -> ModuleType:
+    needs = "stacks of containers need the checkout of the repository and its extras `docker` and `pulumi`"
+    _imported("docker", needs)
+    return _imported("infra.containers.bring_up", needs)
+
+
+def _module(name: str) -> ModuleType:
+    """A part of the containers' runtime that needs no engine."""
+    return _imported(f"infra.containers.{name}", "stacks of Pulumi's need the checkout of the repository")
+
+
+def _imported(module: str, needs: str) -> ModuleType:
+    from cutover.errors import BadInput
+
+    _let_in_checkout()
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"{needs}; {error.name!r} is not there. Run this from the checkout, or name an outputs.json "
+            f"with --stack."
+        ) from None
 
 
 def _let_in_checkout() -> None:
     """Put the checkout that this package runs from behind everything else that can be imported."""
-    import sys
-
     checkout = Path(__file__).parents[2]
     if (checkout / "infra" / "embedded").is_dir() and str(checkout) not in sys.path:
         sys.path.append(str(checkout))
 
 
 def _sample_schema() -> Path | None:
-    from importlib.util import find_spec
-
     found = find_spec("sample_platform")
     folder = next(iter(found.submodule_search_locations or []), None) if found else None
     schema = Path(folder) / "schema.sql" if folder else None

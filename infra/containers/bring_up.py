@@ -22,6 +22,7 @@ from infra.containers.claims import KEPT, NEVER, Claim, of_all, of_the_dead, thi
 from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.engine import Engine
 from infra.containers.pulumi_folder import at_rest
+from infra.containers.pulumi_stack import look as look
 from infra.containers.pulumi_stack import of_pulumi as of_pulumi
 from infra.containers.removal import remove_all
 from infra.containers.stack import ContainerStack

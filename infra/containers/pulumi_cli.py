@@ -53,17 +53,32 @@ def read(name: str) -> Published:
     """
     words = ("stack", "output", "--json", "--show-secrets", "--non-interactive", "--stack", _checked(name))
     ended = subprocess.run(
-        [_program(), *words], cwd=CHECKOUT, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        [program(), *words], cwd=CHECKOUT, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if ended.returncode:
         said = ended.stderr.decode(errors="replace").strip().splitlines()[-LAST_LINES:]
         raise PulumiFailed(f"`pulumi {' '.join(words)}` ended with {ended.returncode}: {' '.join(said)}")
     try:
-        return Published.read(json.loads(ended.stdout))
+        return _usable(Published.read(json.loads(ended.stdout)))
     except json.JSONDecodeError as error:
         raise PulumiFailed(f"`pulumi {' '.join(words)}` printed no JSON: {error.msg}") from None
     except ValueError as error:
         raise PulumiFailed(f"stack {name!r} of Pulumi: {error}") from None
+
+
+def _usable(published: Published) -> Published:
+    """Return it when its secrets can be derived; else WeakKey."""
+    _ = published.keys
+    return published
+
+
+def name_of(name: str) -> str:
+    """Return what a stack calls its containers; its own name where it has not published any."""
+    program()
+    try:
+        return read(name).settings.name
+    except PulumiFailed:
+        return name.rpartition("/")[2]
 
 
 def available() -> bool:
@@ -72,7 +87,7 @@ def available() -> bool:
 
 
 def _run(*words: str) -> None:
-    status = subprocess.call([_program(), *words], cwd=CHECKOUT, stdout=STDERR)
+    status = subprocess.call([program(), *words], cwd=CHECKOUT, stdout=STDERR)
     if status:
         raise PulumiFailed(
             f"`pulumi {' '.join(words)}` ended with {status}; what it said stands above. "
@@ -80,7 +95,8 @@ def _run(*words: str) -> None:
         )
 
 
-def _program() -> str:
+def program() -> str:
+    """Return the path of the `pulumi` command. Raises PulumiMissing."""
     found = shutil.which("pulumi")
     if found is None:
         raise PulumiMissing

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from infra.components.exports import Published
 from infra.containers.claims import PULUMI
-from infra.containers.description import CONTAINERS, ContainerDescription
+from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.publishing import publish
 from infra.embedded.errors import StackInUse
 from infra.embedded.reaper import kill_leftovers
@@ -22,7 +22,7 @@ FIRST_RUN = 1
 
 
 def description_of(folder: StackFolder) -> ContainerDescription | None:
-    """Return how a stack of Pulumi is described here; None when the folder is of another kind, or of none."""
+    """Return how a stack of Pulumi's is described here; None where it is another's, or no folder."""
     if folder.kind != CONTAINERS:
         return None
     found = ContainerDescription.load(folder)
@@ -35,9 +35,22 @@ def at_rest(folder: StackFolder) -> bool:
     return found is not None and found.keep and not folder.processes.exists()
 
 
-def names(state: StateFolder) -> list[str]:
-    """Return the stacks of Pulumi that files are kept of."""
-    return [folder.name for folder in state.stacks() if description_of(folder) is not None]
+def is_lent(name: str) -> bool:
+    """Say whether a stack still serves a run of drills, though no harness has it."""
+    state = StateFolder.open()
+    folder = state.stack(name)
+    with state.allocating():
+        found = description_of(folder)
+        return found is not None and found.run != FIRST_RUN and not is_locked(folder.lock)
+
+
+def must_be_free(name: str) -> None:
+    """Raise StackInUse while a harness has the stack."""
+    state = StateFolder.open()
+    folder = state.stack(name)
+    with state.allocating():
+        if description_of(folder) is not None and is_locked(folder.lock):
+            raise StackInUse(f"a harness drills on pulumi:{name}; wait until it has ended")
 
 
 def publish_here(published: Published) -> Path:
@@ -72,6 +85,7 @@ def take_folder(state: StateFolder, published: Published) -> tuple[StackFolder, 
             if is_locked(folder.lock):
                 raise StackInUse(f"another harness drills on pulumi:{folder.name}; wait until it has ended")
             clear(folder)
+        (state.root / EVER_MADE).touch()
         told = ContainerDescription(
             settings=published.settings,
             keep=bool(before and before.keep),
@@ -98,15 +112,13 @@ def clear(folder: StackFolder) -> None:
 
 def forget(name: str) -> None:
     """Remove the files of a stack that is gone, or that nobody wants to use from here. Raises StackInUse."""
+    must_be_free(name)
     state = StateFolder.open()
     folder = state.stack(name)
     with state.allocating():
-        if description_of(folder) is None:
-            return
-        if is_locked(folder.lock):
-            raise StackInUse(f"a harness drills on pulumi:{name}; wait until it has ended")
-        clear(folder)
-        shutil.rmtree(folder.path, ignore_errors=True)
+        if description_of(folder) is not None:
+            clear(folder)
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def key_file(folder: StackFolder) -> Path:

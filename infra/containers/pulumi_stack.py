@@ -130,11 +130,12 @@ def _let_go(folder: StackFolder) -> None:
         leave(folder)
 
 
-async def look(published: Published) -> list[Mapping[str, Any]]:
-    """Return every container of a stack that no harness has, as `ContainerStack.status` gives them."""
+async def look(name: str) -> list[Mapping[str, Any]]:
+    """Return every container of a stack that is known here, as `ContainerStack.status` gives them."""
+    told = ContainerDescription.load(StateFolder.open().stack(name))
     return [
-        await _look_at(process, one.name, published.settings.hosts.get(one.place))
-        for process, one in published.blueprint.containers.items()
+        await _look_at(process, one.name, told.settings.hosts.get(one.place))
+        for process, one in told.blueprint.containers.items()
         if not one.once
     ]
 

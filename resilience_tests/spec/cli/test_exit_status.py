@@ -98,7 +98,7 @@ def test_an_error_is_told_without_a_traceback_and_on_standard_error(
         ["run", "plan.yaml", "--until", "rolled-back"],
         ["run", "plan.yaml", "another.yaml"],
         ["status", "--watch=maybe"],
-        ["stack", "up", "--stack", "pulumi:dev"],
+        ["stack", "up", "--stack", "podman:dev"],
         ["agent", "--site", "east", "--outputs", "o.json", "--port", "none"],
     ],
 )

@@ -14,8 +14,8 @@ from cutover.cli.selection import (
     remember,
     resolve_stack,
     select,
-    state_folder,
 )
+from cutover.cli.state_files import state_folder
 from cutover.errors import BadInput
 from infra.embedded.state import StateFolder
 from resilience_tests.spec.cli.world import outputs_of
@@ -90,8 +90,7 @@ def test_with_no_migration_at_all_it_is_said_how_to_name_one() -> None:
 def test_a_stack_is_a_file_or_the_embedded_one(state: Path, tmp_path: Path, plan: Path) -> None:
     assert resolve_stack("o.json", tmp_path) == tmp_path / "o.json"
     assert resolve_stack("embedded:a", tmp_path) == state / "stacks/a/outputs.json"
-    with pytest.raises(BadInput, match="pulumi"):
-        resolve_stack("pulumi:dev", tmp_path)
+    assert resolve_stack("docker:a", tmp_path) == state / "stacks/a/outputs.json"
     with pytest.raises(BadInput, match="cutover stack up"):
         resolve_stack("embedded", tmp_path)
     for name in ("a", "b"):
