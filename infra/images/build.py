@@ -135,7 +135,7 @@ def _build_site(
     with tempfile.TemporaryDirectory(prefix="cutover-image-") as scratch:
         context = Path(scratch)
         (context / "Dockerfile").write_bytes(inputs.dockerfile)
-        standing_on, python = _with_python(client, base, context, tag, progress)
+        standing_on, python = _with_python(client, base, context, progress)
         architecture = base.attrs["Architecture"]
         write_context(context, inputs, python, MACHINES.get(architecture, architecture), progress)
         progress(f"image: {tag}")
@@ -165,15 +165,16 @@ def forget_images(client: docker.DockerClient, keep: str) -> list[str]:
 
 
 def _with_python(
-    client: docker.DockerClient, base: Image, context: Path, tag: str, progress: Progress
+    client: docker.DockerClient, base: Image, context: Path, progress: Progress
 ) -> tuple[str, str]:
     """Return an image with Python, the base itself if it has one, and the version ("3.11")."""
     name = str(base.id)
     version = python_told(base.attrs["Config"]["Env"] or ()) or _python_of(client, name)
     if version is None:
-        progress("base: it has no Python, installing one with apt-get")
-        name = tag.replace(REPOSITORY, f"{REPOSITORY}-python")
-        _build(client, context, str(base.id), name, target="python", network=None)
+        name = f"{REPOSITORY}-python:{str(base.id).removeprefix('sha256:')[:12]}"
+        if find_image(client, name) is None:
+            progress("base: it has no Python, installing one with apt-get")
+            _build(client, context, str(base.id), name, target="python", network=None)
         version = _python_of(client, name)
     if version not in PYTHONS:
         raise BuildFailed(

@@ -150,6 +150,13 @@ def inside(container: Container, *argv: str) -> str:
     return said.decode()
 
 
+def size_of(container: Container, path: str) -> int:
+    """Return how many bytes a file of a container has; the container may have ended."""
+    _, seen = container.get_archive(path)
+    assert seen is not None
+    return int(seen["size"])
+
+
 def has_file(container: Container, path: str) -> bool:
     """Say whether a container, running or not, has a file."""
     try:

@@ -19,8 +19,8 @@ from resilience_tests.contract.images.ground import (
     inside,
     kill,
     put,
+    size_of,
     start,
-    wait_for,
 )
 
 KEY, SECRET = "operator", secrets.token_hex(16)
@@ -99,9 +99,9 @@ def test_a_service_ends_when_it_is_asked_to(on: Ground) -> None:
 def test_a_service_that_was_killed_is_not_ready_until_it_serves_again(on: Ground) -> None:
     """Its readiness is a file, and a file outlives a kill where its folder is not a tmpfs."""
     box = start(on.box("s3", S3_PORT, store_files(), tmpfs=False))
-    assert inside(box, "cat", str(READY)) == "ready\n"
+    assert size_of(box, str(READY)) > 0
     kill(box)
-    put(box, {"service.json": {"entry": "asyncio:Future", "settings": {}}})
+    put(box, {"service.json": {"entry": "infra.nowhere:serve", "settings": {}}})
     box.start()
-    size = f"stat -c %s {READY} || true"
-    wait_for(lambda: inside(box, "sh", "-c", size) == "0\n", lambda: "it says that it serves")
+    assert box.wait(timeout=60)["StatusCode"] == 70
+    assert size_of(box, str(READY)) == 0
