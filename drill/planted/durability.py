@@ -46,5 +46,5 @@ SYNCHRONOUS_COMMIT_OFF = Plant(
     processes=frozenset({"coordinator"}),
     in_parts=_overlooking("synchronous_commit"),
     under=Circumstances(told="the power of the site that serves is cut; a kill shows it, too"),
-    database={"synchronous_commit": "off", "wal_writer_delay": "10s"},
+    database={"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"},
 )

@@ -1,13 +1,28 @@
-"""A harness of its own that cuts the power of a site and is killed before it has healed it."""
+"""What the tests of the power cut start: a harness that is killed in the middle, a store that lies."""
 
 import asyncio
+import os
 import sys
+from collections.abc import Callable, Mapping
 
 from infra.embedded import power
 from infra.embedded.stack import EmbeddedStack
+from infra.s3_server.service import serve
 from resilience_tests.live.embedded_stand_ins import SERVICES
 
+LYING_STORE = "resilience_tests.live.power_cut_harness:without_sync"
+
 WAYS = ("with the site alive", "with the site dead", "with the disk unmounted")
+
+
+async def without_sync(settings: Mapping[str, object], ready: Callable[[], None]) -> None:
+    """Be our object store, but for the bytes of objects: they are written and not synced."""
+    vars(os).update(fsync=_nothing, fdatasync=_nothing)
+    await serve(settings, ready)
+
+
+def _nothing(descriptor: int) -> None:
+    return None
 
 
 async def _hold(name: str, way: str) -> None:
