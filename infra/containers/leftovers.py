@@ -1,7 +1,5 @@
 """Finding and removing what killed runs of container stacks left: containers, networks, volumes, rules."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,13 +45,13 @@ def find(engine: docker.DockerClient | None, chosen: Chosen) -> Leftovers:
     Without an engine only the rules are looked at; without root, or where there is
     no iptables, only the engine.
     """
-    rules = netfilter.removals(netfilter.read(), chosen) if _rules_reachable() else []
+    rules = netfilter.removals(netfilter.read(), chosen) if netfilter.is_reachable() else []
     return _told(_of_engine(engine, chosen), rules)
 
 
 def remove(engine: docker.DockerClient | None, chosen: Chosen) -> Leftovers:
     """Remove the chosen, links first; return what there was. What is gone already is no error."""
-    rules = netfilter.remove(chosen) if _rules_reachable() else []
+    rules = netfilter.remove(chosen) if netfilter.is_reachable() else []
     for one in rules:
         for stack in one.stacks:
             end_programs(stack, queues_of(rule.text for rule in one.rules))
@@ -127,7 +125,3 @@ def _remove_container(container: Any) -> None:
     if freezer := freezer_of(container):
         freezer.thaw()
     container.remove(force=True, v=True)
-
-
-def _rules_reachable() -> bool:
-    return os.geteuid() == 0 and shutil.which("iptables-save") is not None

@@ -39,7 +39,6 @@ class Broken:
 
     link: str
     mode: str
-    rules: int
 
 
 class Links:
@@ -63,6 +62,7 @@ class Links:
         self._ports = ports
         self._topology = topology or two_sites()
         self._holders = Holders(claim)
+        self._checked = False
 
     async def cut(
         self,
@@ -81,43 +81,55 @@ class Links:
         service that there is not, and StackError when a place has no address.
         """
         chosen = Mode(mode)
+        await self._check()
         ends = self._ends(link, services)
         if not (ends.origin and ends.destination and ends.ports):
             raise StackError(f"link {link!r} cannot be cut: {ends} leaves nothing to match")
         queue = await self._hold_back(chosen, seconds, rate) if chosen in QUEUED else 0
         measure = Measure(share=share, queue=queue)
         comment = self._claim.comment(link, chosen.value)
-        rules = rules_for(chosen, ends, measure, comment)
+        chain = netfilter.chain_of_link(self._claim.stack, link)
+        rules = rules_for(chosen, ends, measure, comment, chain)
         return await self._replace(link, rules, self._also(link))
+
+    async def _check(self) -> None:
+        if not self._checked:
+            await asyncio.to_thread(netfilter.check_available)
+            self._checked = True
 
     async def heal(self, link: str | None = None) -> Change:
         """Open a link again, or all of them."""
         if link is not None:
             self._topology.link(link)
-        return await self._replace(link, ())
+        if not netfilter.is_reachable():  # nothing can have been cut from here
+            return Change(took_seconds=0.0, rules=0)
+        return await self._replace(link, {})
 
     async def broken(self) -> list[Broken]:
         """Return what is not open, also what another process of ours broke."""
+        if not netfilter.is_reachable():
+            return []
         table = await asyncio.to_thread(netfilter.read)
-        said = [rule.comment for rule in table.of(self._chain) if rule.comment]
-        kinds = sorted({(one.link, one.mode) for one in said})
-        return [
-            Broken(link=link, mode=mode, rules=sum((one.link, one.mode) == (link, mode) for one in said))
-            for link, mode in kinds
-        ]
+        chains = table.of_stack(self._chain)
+        said = [rule.comment for chain in chains if chain != self._chain for rule in table.of(chain)]
+        kinds = sorted({(one.link, one.mode) for one in said if one})
+        return [Broken(link=link, mode=mode) for link, mode in kinds]
 
     async def close(self) -> None:
         """Open every link and leave nothing of ours among the machine's rules."""
-        await asyncio.to_thread(netfilter.remove, of_stack(self._claim.stack))
+        if netfilter.is_reachable():
+            await asyncio.to_thread(netfilter.remove, of_stack(self._claim.stack))
         await asyncio.to_thread(self._holders.end, None)
 
-    async def _replace(self, link: str | None, rules: Sequence[str], also: tuple[str, ...] = ()) -> Change:
+    async def _replace(
+        self, link: str | None, rules: Mapping[str, Sequence[str]], also: tuple[str, ...] = ()
+    ) -> Change:
         begun = time.monotonic()
         freed = await asyncio.to_thread(netfilter.replace_rules, self._claim, link, rules)
         took = time.monotonic() - begun
         if queues := queues_of(freed):
             await asyncio.to_thread(self._holders.end, queues)
-        return Change(took_seconds=took, rules=len(rules), also=also)
+        return Change(took_seconds=took, rules=sum(map(len, rules.values())), also=also)
 
     async def _hold_back(self, mode: Mode, seconds: float, rate: int) -> int:
         pace = {

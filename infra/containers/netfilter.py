@@ -1,6 +1,9 @@
 """The packet rules of container stacks: a chain of its own for each, changed in single steps.
 
-A chain hangs in DOCKER-USER, which sees what containers send each other, and in
+A chain of a stack leads to one for each link, and that to one for each way: packets
+are compared with the addresses of the origin first, and with the destination's only
+if these match, so that many addresses cost little. Emptying a link's chains heals it.
+The stack's chain hangs in DOCKER-USER, which sees what containers send each other, and in
 INPUT and OUTPUT, which see what passes between containers and this host. Nothing
 else of the machine's rules is touched.
 """
@@ -11,7 +14,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,9 @@ from infra.embedded.errors import StackError
 
 HOOKS = ("DOCKER-USER", "INPUT", "OUTPUT")
 PREFIX = "CUTOVER-"
+WAYS = ("t", "b")  #: to the destination, and back
+
+_MAIN_LENGTH = len(PREFIX) + 12
 
 _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 _LOCK = Path("/run/cutover-rules.lock")
@@ -48,8 +54,22 @@ class Rule:
 
 
 def chain_of(stack: str) -> str:
-    """Return the name of a stack's chain; names of chains are short, so it is a digest."""
-    return PREFIX + hashlib.sha256(stack.encode()).hexdigest()[:12]
+    """Return the name of a stack's chain; the kernel takes 28 characters, so it is a digest."""
+    return PREFIX + _digest(stack)[: _MAIN_LENGTH - len(PREFIX)]
+
+
+def chain_of_link(stack: str, link: str) -> str:
+    """Return the name of the chain in which a link's packets are found; WAYS behind it: what they meet."""
+    return f"{chain_of(stack)}-{_digest(link)[:6]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_reachable() -> bool:
+    """Say whether rules can be read and changed here at all."""
+    return os.geteuid() == 0 and all(shutil.which(program) for program in _PROGRAMS)
 
 
 def check_available() -> None:
@@ -81,6 +101,10 @@ class Table:
         """Return the rules of one chain."""
         return tuple(rule for rule in self.rules if rule.chain == chain)
 
+    def of_stack(self, main: str) -> list[str]:
+        """Return a stack's chain and the chains of its links."""
+        return sorted(chain for chain in self.chains if chain == main or chain.startswith(f"{main}-"))
+
     def jumps_to(self, chain: str) -> tuple[Rule, ...]:
         """Return the rules elsewhere that lead to this chain."""
         return tuple(rule for rule in self.rules if rule.jump == chain)
@@ -108,72 +132,77 @@ def _rule(line: str) -> Rule:
     return Rule(chain, text, from_comment(said))
 
 
-def replace_rules(claim: Claim, link: str | None, rules: Sequence[str]) -> list[str]:
-    """Give a link of a stack these rules instead of the ones that it has; None: all links.
+def replace_rules(claim: Claim, link: str | None, rules: Mapping[str, Sequence[str]]) -> list[str]:
+    """Give a link of a stack these rules, by chain, instead of the ones that it has; None: all links.
 
     One change: no packet meets half of it. Returns the rules that were taken away.
     """
-    chain = chain_of(claim.stack)
     with _alone():
         table = read()
-        there = table.of(chain)
-        old = [number for number, rule in enumerate(there, start=1) if link is None or _about(rule, link)]
+        emptied = _chains_to_empty(table, claim.stack, link)
         _restore([
-            *_missing(table, chain, claim),
-            *(f"-D {chain} {number}" for number in reversed(old)),  # what was saved reads back otherwise
-            *(f"-A {chain} {rule}" for rule in rules),
+            *(f":{chain} - [0:0]" for chain in emptied),
+            *_missing(table, claim, link),
+            *(f"-A {chain} {rule}" for chain, these in rules.items() for rule in these),
         ])  # fmt: skip
-    return [there[number - 1].text for number in old]
+    return [rule.text for rule in table.rules if rule.chain in emptied]
 
 
-def _about(rule: Rule, link: str) -> bool:
-    return rule.comment is not None and rule.comment.link == link
+def _chains_to_empty(table: Table, stack: str, link: str | None) -> list[str]:
+    if link is not None:
+        return [chain_of_link(stack, link) + way for way in ("", *WAYS)]
+    return [chain for chain in table.of_stack(chain_of(stack)) if chain != chain_of(stack)]
 
 
-def _missing(table: Table, chain: str, claim: Claim) -> list[str]:
-    """Make the chain and what leads to it, where they are not there."""
+def _missing(table: Table, claim: Claim, link: str | None) -> list[str]:
+    """Make the chain and what leads to it and from it to the link, where they are not there."""
+    chain = chain_of(claim.stack)
     there = {rule.chain for rule in table.jumps_to(chain)}
-    comment = f'-m comment --comment "{claim.comment()}"'
     made = [] if chain in table.chains else [f":{chain} - [0:0]"]
-    return [*made, *(f"-I {hook} 1 {comment} -j {chain}" for hook in HOOKS if hook not in there)]
+    hooked = [_jump(f"-I {hook} 1", claim, "-", chain) for hook in HOOKS if hook not in there]
+    if link is None or table.jumps_to(chain_of_link(claim.stack, link)):
+        return [*made, *hooked]
+    return [*made, *hooked, _jump(f"-A {chain}", claim, link, chain_of_link(claim.stack, link))]
+
+
+def _jump(where: str, claim: Claim, link: str, chain: str) -> str:
+    return f'{where} -m comment --comment "{claim.comment(link)}" -j {chain}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """What is to be taken away of one chain."""
+    """What is to be taken away of the chains of one stack."""
 
     chain: str
     stacks: frozenset[str]
-    rules: tuple[Rule, ...]  #: of links
+    rules: tuple[Rule, ...]  #: that break links
     lines: tuple[str, ...]  #: that do it
 
 
 def removals(table: Table, chosen: Callable[[Claim], bool]) -> list[Removal]:
     """Return how to take away every rule whose claim is chosen.
 
-    A chain that nothing is left in goes too, with what leads to it, if whoever made
-    it is chosen as well.
+    The chains of a stack in which nothing is left go too, with what leads to them,
+    if whoever made them is chosen as well.
     """
-    chains = sorted(chain for chain in table.chains if chain.startswith(PREFIX))
-    return [found for chain in chains if (found := _removal(table, chain, chosen)).lines]
+    mains = sorted({chain[:_MAIN_LENGTH] for chain in table.chains if chain.startswith(PREFIX)})
+    return [found for main in mains if (found := _removal(table, main, chosen)).lines]
 
 
-def _removal(table: Table, chain: str, chosen: Callable[[Claim], bool]) -> Removal:
-    rules, jumps = table.of(chain), table.jumps_to(chain)
-    going = [rule for rule in rules if _is_chosen(rule, chosen)]
-    whole = len(going) == len(rules) and all(_is_chosen(jump, chosen) for jump in jumps)
+def _removal(table: Table, main: str, chosen: Callable[[Claim], bool]) -> Removal:
+    chains = table.of_stack(main)
+    hooks = [rule for rule in table.jumps_to(main) if rule.comment]
+    breaking = [rule for chain in chains if chain != main for rule in table.of(chain)]
+    going = [rule for rule in breaking if _is_chosen(rule, chosen)]
+    whole = len(going) == len(breaking) and all(_is_chosen(hook, chosen) for hook in hooks)
+    emptied = chains if whole else sorted({rule.chain for rule in going})
+    lines = [f":{chain} - [0:0]" for chain in emptied]
     if whole:
-        lines = [f":{chain} - [0:0]", *(f"-D {jump.chain} {jump.text}" for jump in jumps), f"-X {chain}"]
-    else:
-        numbers = [number for number, rule in enumerate(rules, start=1) if rule in going]
-        lines = [f"-D {chain} {number}" for number in reversed(numbers)]
-    said = [rule.comment for rule in (*going, *(jumps if whole else ())) if rule.comment]
-    return Removal(
-        chain=chain,
-        stacks=frozenset(one.claim.stack for one in said),
-        rules=tuple(going),
-        lines=tuple(lines),
-    )
+        lines += [f"-D {hook.chain} {hook.text}" for hook in hooks]
+        lines += [f"-X {chain}" for chain in chains]
+    said = [rule.comment for rule in (*going, *(hooks if whole else ())) if rule.comment]
+    stacks = frozenset(one.claim.stack for one in said)
+    return Removal(chain=main, stacks=stacks, rules=tuple(going), lines=tuple(lines))
 
 
 def _is_chosen(rule: Rule, chosen: Callable[[Claim], bool]) -> bool:
@@ -190,7 +219,8 @@ def remove(chosen: Callable[[Claim], bool]) -> list[Removal]:
 
 
 def _restore(lines: Sequence[str]) -> None:
-    text = "\n".join(("*filter", *lines, "COMMIT", ""))
+    made = [line for line in lines if line.startswith(":")]
+    text = "\n".join(("*filter", *made, *(line for line in lines if line not in made), "COMMIT", ""))
     done = subprocess.run(
         [_PROGRAMS[1], "--noflush", "--wait", _WAIT_SECONDS],
         input=text, capture_output=True, text=True, check=False,

@@ -17,7 +17,7 @@ on packets as a network does, so it differs from the relays of the embedded stac
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -46,9 +46,6 @@ QUEUED = (Mode.DELAY, Mode.SLOW, Mode.NARROW)
 """Modes that need a program which holds packets back."""
 
 _QUEUE = re.compile(r"--queue-num (\d+)")
-_TO = (Mode.CUT_TO,)
-_BACK = (Mode.CUT_BACK,)
-
 _UNLESS_RESET = "! --tcp-flags RST RST"
 _REJECT = "-j REJECT --reject-with tcp-reset"
 _WITH_DATA = (
@@ -76,24 +73,29 @@ class Measure:
     queue: int = 0  #: where packets are held back
 
 
-def rules_for(mode: Mode, ends: Ends, measure: Measure, comment: str) -> list[str]:
-    """Return the rules that put a link into a mode."""
-    return [
-        f'{match} -m comment --comment "{comment}" {act}'
-        for match in _matches(mode, ends)
-        for act in _acts(mode, measure)
-    ]
+def rules_for(mode: Mode, ends: Ends, measure: Measure, comment: str, chain: str) -> dict[str, list[str]]:
+    """Return the rules that put a link into a mode, by chain.
 
-
-def _matches(mode: Mode, ends: Ends) -> Iterator[str]:
-    """Yield a match for every pair of addresses and each way that the mode acts on."""
+    `chain` finds the packets of the link's connections at its origin; the chains
+    behind it, one for each way, find the destination and act.
+    """
+    why = f'-m comment --comment "{comment}"'
     ports = ",".join(str(port) for port in sorted(set(ends.ports)))
-    for origin in ends.origin:
-        for destination in ends.destination:
-            if mode not in _BACK:
-                yield f"-s {origin}/32 -d {destination}/32 -p tcp -m multiport --dports {ports}"
-            if mode not in _TO:
-                yield f"-s {destination}/32 -d {origin}/32 -p tcp -m multiport --sports {ports}"
+    to, back = mode not in (Mode.OPEN, Mode.CUT_BACK), mode not in (Mode.OPEN, Mode.CUT_TO)
+    finding = [
+        *(f"-s {one}/32 -p tcp -m multiport --dports {ports} {why} -j {chain}t" for one in ends.origin if to),
+        *(
+            f"-d {one}/32 -p tcp -m multiport --sports {ports} {why} -j {chain}b"
+            for one in ends.origin
+            if back
+        ),
+    ]
+    acts = _acts(mode, measure)
+    acting = {
+        f"{chain}t": [f"-d {one}/32 -p tcp {why} {act}" for one in ends.destination for act in acts if to],
+        f"{chain}b": [f"-s {one}/32 -p tcp {why} {act}" for one in ends.destination for act in acts if back],
+    }
+    return {chain: finding, **acting}
 
 
 def _acts(mode: Mode, measure: Measure) -> Sequence[str]:

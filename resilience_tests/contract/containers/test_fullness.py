@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.containers import fullness
-from infra.containers.fullness import NotFilled, fill, free
+from infra.disks import fullness
+from infra.disks.fullness import NotFilled, fill, free
 
 BYTES = 4 << 20
 

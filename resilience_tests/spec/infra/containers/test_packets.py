@@ -12,21 +12,30 @@ from infra.containers.claims import (
     of_stack,
     this_process,
 )
-from infra.containers.netfilter import chain_of, parse, removals
+from infra.containers.netfilter import chain_of, chain_of_link, parse, removals
 from infra.containers.packets import QUEUED, Ends, Measure, Mode, also_hit, queues_of, rules_for
 from infra.embedded import relay
 
 ENDS = Ends(origin=["198.51.100.1"], destination=["198.51.100.2"], ports=[9000, 5432])
-TO = "-s 198.51.100.1/32 -d 198.51.100.2/32 -p tcp -m multiport --dports 5432,9000"
-BACK = "-s 198.51.100.2/32 -d 198.51.100.1/32 -p tcp -m multiport --sports 5432,9000"
+CHAIN = "LINK"
+FINDS_TO = "-s 198.51.100.1/32 -p tcp -m multiport --dports 5432,9000 -j LINKt"
+FINDS_BACK = "-d 198.51.100.1/32 -p tcp -m multiport --sports 5432,9000 -j LINKb"
+TO, BACK = "-d 198.51.100.2/32 -p tcp", "-s 198.51.100.2/32 -p tcp"
 
 
-def written(mode: Mode, ends: Ends = ENDS) -> list[str]:
+def written(mode: Mode, ends: Ends = ENDS) -> dict[str, list[str]]:
     """Return the rules of a mode without their comments."""
-    return [
-        rule.replace(' -m comment --comment "why"', "")
-        for rule in rules_for(mode, ends, Measure(queue=7), "why")
-    ]
+    rules = rules_for(mode, ends, Measure(queue=7), "why", CHAIN)
+    return {
+        chain: [rule.replace(' -m comment --comment "why"', "") for rule in these]
+        for chain, these in rules.items()
+    }
+
+
+def acting(mode: Mode) -> list[str]:
+    """Return the rules of a mode that do something."""
+    rules = written(mode)
+    return [*rules["LINKt"], *rules["LINKb"]]
 
 
 def test_every_mode_of_the_relays_is_one_of_packets_too() -> None:
@@ -35,34 +44,37 @@ def test_every_mode_of_the_relays_is_one_of_packets_too() -> None:
 
 
 def test_a_cut_link_drops_both_ways_and_a_half_cut_one_its_own() -> None:
-    assert written(Mode.CUT) == [f"{TO} -j DROP", f"{BACK} -j DROP"]
-    assert written(Mode.CUT_TO) == [f"{TO} -j DROP"]
-    assert written(Mode.CUT_BACK) == [f"{BACK} -j DROP"]
-    assert written(Mode.OPEN) == []
+    both = {"LINK": [FINDS_TO, FINDS_BACK], "LINKt": [f"{TO} -j DROP"], "LINKb": [f"{BACK} -j DROP"]}
+    assert written(Mode.CUT) == both
+    assert written(Mode.CUT_TO) == both | {"LINK": [FINDS_TO], "LINKb": []}
+    assert written(Mode.CUT_BACK) == both | {"LINK": [FINDS_BACK], "LINKt": []}
+    assert written(Mode.OPEN) == {"LINK": [], "LINKt": [], "LINKb": []}
 
 
 @pytest.mark.parametrize("mode", [mode for mode in Mode if mode is not Mode.OPEN])
 def test_every_rule_is_about_the_links_connections_only(mode: Mode) -> None:
     rules = written(mode)
-    assert rules
-    assert all(rule.startswith((f"{TO} ", f"{BACK} ")) for rule in rules)
+    assert rules["LINK"]
+    assert set(rules["LINK"]) <= {FINDS_TO, FINDS_BACK}
+    assert all(rule.startswith(f"{TO} ") for rule in rules["LINKt"])
+    assert all(rule.startswith(f"{BACK} ") for rule in rules["LINKb"])
 
 
-def test_each_pair_of_addresses_has_its_rules() -> None:
+def test_every_address_at_either_end_has_its_rules() -> None:
     ends = Ends(
         origin=["198.51.100.1", "203.0.113.1"], destination=["198.51.100.2", "203.0.113.2"], ports=[1]
     )
-    assert len(set(written(Mode.CUT, ends))) == 2 * 2 * 2
+    assert [len(these) for these in written(Mode.CUT, ends).values()] == [4, 2, 2]
 
 
 def test_a_reset_is_never_answered_by_a_reset() -> None:
     for mode in (Mode.REFUSE, Mode.RESET):
-        assert all("RST" in rule or "--length" in rule for rule in written(mode))
+        assert all("RST" in rule or "--length" in rule for rule in acting(mode))
 
 
 @pytest.mark.parametrize("mode", QUEUED)
 def test_packets_of_a_queue_whose_program_is_gone_pass(mode: Mode) -> None:
-    rules = written(mode)
+    rules = acting(mode)
     assert all(rule.endswith("-j NFQUEUE --queue-num 7 --queue-bypass") for rule in rules)
     assert queues_of(rules) == {7}
 
@@ -105,39 +117,49 @@ def test_a_claim_ends_with_its_owner_or_its_expiry() -> None:
     assert not Claim(stack="x", owner=this_process(), expires=100.0).is_left_over(now=99.0)
 
 
-def saved(*claims: Claim) -> str:
-    """Return a table in which each claim has broken a link, the first one having made the chain."""
-    chain = chain_of(claims[0].stack)
-    lines = [
-        ":INPUT ACCEPT [0:0]",
-        f":{chain} - [0:0]",
-        '-A INPUT -s 198.51.100.9/32 -m comment --comment "mine" -j DROP',
-    ]
-    lines.append(f'-A INPUT -m comment --comment "{claims[0].comment()}" -j {chain}')
-    lines += [
-        f'-A {chain} -m comment --comment "{one.comment("east-west", "cut")}" -j DROP' for one in claims
-    ]
+MAIN = chain_of("shop")
+
+
+def saved(maker: Claim, **links: Claim) -> str:
+    """Return a table in which somebody made the stack's chain and others broke links."""
+    lines = [":INPUT ACCEPT [0:0]", f":{MAIN} - [0:0]", *(f":{_chain(link)} - [0:0]" for link in links)]
+    lines.append('-A INPUT -s 198.51.100.9/32 -m comment --comment "mine" -j DROP')
+    lines.append(f'-A INPUT -m comment --comment "{maker.comment()}" -j {MAIN}')
+    for link, claim in links.items():
+        lines.append(f'-A {MAIN} -m comment --comment "{claim.comment(link)}" -j {_chain(link)}')
+        lines.append(f'-A {_chain(link)} -m comment --comment "{claim.comment(link, "cut")}" -j DROP')
     return "\n".join(["*filter", *lines, "COMMIT"])
 
 
-def test_a_chain_that_nobody_holds_goes_with_what_leads_to_it_and_nothing_else() -> None:
+def _chain(link: str) -> str:
+    return chain_of_link("shop", link)
+
+
+def test_chains_that_nobody_holds_go_with_what_leads_to_them_and_nothing_else() -> None:
     claim = Claim(stack="shop", owner="kept")
-    (going,) = removals(parse(saved(claim)), of_stack("shop"))
-    chain = chain_of("shop")
+    (going,) = removals(parse(saved(claim, there=claim)), of_stack("shop"))
     assert going.lines == (
-        f":{chain} - [0:0]",
-        f'-D INPUT -m comment --comment "{claim.comment()}" -j {chain}',
-        f"-X {chain}",
+        f":{MAIN} - [0:0]",
+        f":{_chain('there')} - [0:0]",
+        f'-D INPUT -m comment --comment "{claim.comment()}" -j {MAIN}',
+        f"-X {MAIN}",
+        f"-X {_chain('there')}",
     )
-    assert removals(parse(saved(claim)), of_stack("office")) == []
+    assert removals(parse(saved(claim, there=claim)), of_stack("office")) == []
 
 
-def test_of_a_chain_that_somebody_holds_only_the_rules_of_others_go() -> None:
+def test_of_chains_that_somebody_holds_only_the_rules_of_others_go() -> None:
     kept, visitor = Claim(stack="shop"), Claim(stack="shop", owner="visitor")
-    (going,) = removals(parse(saved(kept, visitor, kept, visitor)), lambda claim: claim.owner == "visitor")
-    assert going.lines == (f"-D {chain_of('shop')} 4", f"-D {chain_of('shop')} 2"), (
-        "from the end: numbers shift"
+    (going,) = removals(parse(saved(kept, there=kept, back=visitor)), lambda claim: claim.owner == "visitor")
+    assert going.lines == (f":{_chain('back')} - [0:0]",)
+    (going,) = removals(
+        parse(saved(visitor, there=kept, back=visitor)), lambda claim: claim.owner == "visitor"
     )
+    assert going.lines == (f":{_chain('back')} - [0:0]",), "what leads to a rule that stays, stays"
+
+
+def test_names_of_chains_are_as_short_as_the_kernel_wants_them() -> None:
+    assert len(chain_of_link("a" * 24, "operator-witness") + "t") <= 28
 
 
 def test_nothing_of_a_machine_without_stacks_is_taken_away() -> None:
