@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drill.nemesis import FAULTS, SITES
+from drill.nemesis import FAULTS, SITES, Fault
 from drill.points import RANDOM, Point, stage_points, victims_by_point
 from drill.sample_plan import sample_plan
 
@@ -39,8 +39,13 @@ class Drill:
         return self.point not in (None, RANDOM) and Point.parse(str(self.point)).ending is not None
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """What it asks of a stack that not every stack has."""
+        return FAULTS[self.fault].needs if self.fault is not None else ()
+
+    @property
     def cuts_power(self) -> bool:
-        """Whether it needs sites with disks of their own."""
+        """Whether what was not synced is lost in it."""
         return self.fault is not None and FAULTS[self.fault].cuts_power
 
     @property
@@ -89,9 +94,10 @@ def smoke(seed: int) -> list[Drill]:
 def full(seed: int) -> list[Drill]:
     """The smoke drills, and every point x every fault x every victim on whom something goes on there.
 
-    Not power cuts, which only root can do: they are a suite of their own.
+    Not what needs a stack of its own, such as power cuts: these have suites of their own.
 
-    What outlives a lease takes ten times as long, so it strikes at the beginning of each stage only.
+    What outlives a lease takes ten times as long, so it strikes at the beginning of each stage only;
+    so do broken links, for which one action is like another.
     """
     drills = smoke(seed)
     for point, victims in victims_by_point(sample_plan()).items():
@@ -99,11 +105,15 @@ def full(seed: int) -> list[Drill]:
             continue  # `lose` and `cut-then-lose` of the other points come by there
         for fault in FAULTS.values():
             for victim in fault.victims:
-                if victim in victims and not (fault.cuts_power or (fault.outlives_a_lease and point.action)):
+                if victim in victims and not (fault.needs or (_is_long(fault) and point.action)):
                     drills.append(
                         drill_at(str(point), seed=seed + len(drills), fault=fault.name, victim=victim)
                     )
     return drills
+
+
+def _is_long(fault: Fault) -> bool:
+    return fault.outlives_a_lease or fault.on_links
 
 
 def drill_at(point: str, *, seed: int, fault: str, victim: str) -> Drill:

@@ -7,6 +7,7 @@ from cutover.model.observation import FenceState, SiteFacts
 from cutover.model.plan import Plan
 from cutover.model.position import Position
 from drill.live.stacks import Stack
+from drill.nemesis import BETWEEN
 from drill.points import ROLES
 
 COORDINATOR = "operator/coordinator"
@@ -95,6 +96,33 @@ class LiveField:
         for link in self._links_of(self.site(site)):
             await self.stack.heal(link)
 
+    async def break_between_sites(self, mode: str, *, seconds: float = 0.0) -> None:
+        """Both directions."""
+        for link in self._links():
+            await self.stack.cut(link, mode, seconds=seconds)
+
+    async def lose_towards(self, site: str) -> None:
+        """Of the connections that the peer begins what it asks, and of the site's own the answers."""
+        here, peer = self.site(site), self.plan.peer(self.site(site))
+        await self.stack.cut(f"{peer}-{here}", "cut-to")
+        await self.stack.cut(f"{here}-{peer}", "cut-back")
+
+    async def pause_site(self, site: str) -> None:
+        """All of it, in the middle of whatever it does."""
+        await self.stack.pause_site(self.site(site))
+
+    async def resume_site(self, site: str) -> None:
+        """All of it goes on."""
+        await self.stack.resume_site(self.site(site))
+
+    async def fill_disk(self, site: str) -> None:
+        """To the last byte."""
+        await self.stack.fill_disk(self.site(site))
+
+    async def free_disk(self, site: str) -> None:
+        """There is room again."""
+        await self.stack.free_disk(self.site(site))
+
     def _links_of(self, site: str) -> tuple[str, ...]:
         return (*self._links(), f"{site}-witness")
 
@@ -123,7 +151,7 @@ def in_flight(victim: str, seen: UnderWay) -> dict[str, object] | None:
         found["call"] = "its own, at the crash point"
     if seen.calls.get(victim):
         found["operations"] = seen.calls[victim]
-    if (victim in ROLES and seen.fed) or (victim == "worker" and "target" in seen.fed):
+    if (victim in (*ROLES, BETWEEN) and seen.fed) or (victim == "worker" and "target" in seen.fed):
         found["changes to"] = sorted(seen.fed)
     return found or None
 

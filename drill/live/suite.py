@@ -11,8 +11,9 @@ from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
-from drill.live.stacks import Stack, Where, bring_up
+from drill.live.stacks import EMBEDDED, Stack, Where, bring_up
 from drill.live.unsynced import explained
+from drill.nemesis import DISK, PACKETS
 from drill.report import DrillResult, Report, history_name, write_report
 from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
@@ -25,13 +26,19 @@ class Impossible(ValueError):
     """A drill needs what this machine, or this user, has not; nothing was run."""
 
 
-def cuts_power(drills: Sequence[Drill]) -> bool:
-    """Whether sites need disks of their own. Raises Impossible when they do and cannot have them."""
-    asking = [drill for drill in drills if drill.cuts_power]
+def needs_disks(drills: Sequence[Drill], where: Where) -> bool:
+    """Whether sites need disks of their own. Raises Impossible for a drill that cannot be run here."""
+    holding = [drill for drill in drills if PACKETS in drill.needs]
+    if holding and where.stack == EMBEDDED:
+        raise Impossible(
+            f"{holding[0].name!r} was not run: the links of an embedded stack hold back and lose no single "
+            f"packets. Take containers: --stack docker; or a drill in virtual time: --fidelity simulated"
+        )
+    asking = [drill for drill in drills if DISK in drill.needs]
     if asking and (why := why_impossible()):
         raise Impossible(
-            f"{asking[0].name!r} was not run: {why}. Without a power cut: --fault kill; without a real disk: "
-            f"--fidelity simulated"
+            f"{asking[0].name!r} was not run: {why}. Without a disk of its own: --fault kill; without a real "
+            f"disk: --fidelity simulated"
         )
     return bool(asking)
 
@@ -52,7 +59,7 @@ class Suite:
 
     async def run(self) -> Report:
         """Bring the stack up, run every drill, write the report after each, and take the stack down."""
-        power_cut = cuts_power(self.drills)
+        power_cut = needs_disks(self.drills, self.where)
         began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
         stack = await bring_up(
             self.tell,

@@ -11,6 +11,10 @@ ASLEEP_SECONDS = 1.5
 """How long a paused process sleeps, so that others go on without it."""
 LOST_SECONDS = 7.0
 """How long a lost site stays away: longer than a lease with its margin, so that its peer is promoted."""
+APART_SECONDS = 2.0
+"""How long links are broken, or a disk is full: shorter than a lease, so that nobody is promoted for it."""
+SLOW_SECONDS = 0.1
+"""By how much a slow link delays each way: a round trip between two continents."""
 CUT_SECONDS = 0.4
 """How long a link is cut before the site behind it dies: what it acknowledges then is not sent."""
 
@@ -36,6 +40,16 @@ class Field(Protocol):
         """Cut the site off from its peer and from the witness; clients still reach it."""
 
     async def reconnect(self, site: str) -> None: ...
+    async def break_between_sites(self, mode: str, *, seconds: float = 0.0) -> None:
+        """Put both links between the sites into a mode."""
+
+    async def lose_towards(self, site: str) -> None:
+        """Lose what its peer sends to a site, requests and answers; what the site sends arrives."""
+
+    async def pause_site(self, site: str) -> None: ...
+    async def resume_site(self, site: str) -> None: ...
+    async def fill_disk(self, site: str) -> None: ...
+    async def free_disk(self, site: str) -> None: ...
 
 
 Act = Callable[[Field, str], Awaitable[None]]
@@ -50,7 +64,13 @@ class Fault:
     strike: Act
     heal: Act
     seconds: float  #: between the two
-    cuts_power: bool = False  #: needs a site with a disk of its own, which only root can give it
+    needs: tuple[str, ...] = ()  #: of a stack: DISK, PACKETS
+    on_links: bool = False  #: breaks links, and leaves who runs alone
+
+    @property
+    def cuts_power(self) -> bool:
+        """Whether what was not synced is lost."""
+        return self.name == POWER_CUT
 
     @property
     def outlives_a_lease(self) -> bool:
@@ -78,13 +98,19 @@ async def _start(field: Field, victim: str) -> None:
 
 async def _pause(field: Field, victim: str) -> None:
     """Others must be able to go on: a second coordinator takes over, and the first wakes late."""
+    if victim in SITES:
+        await field.pause_site(victim)
+        return
     await field.pause_process(victim)
     if victim == "coordinator":
         await field.stand_in(victim)
 
 
 async def _resume(field: Field, victim: str) -> None:
-    await field.resume_process(victim)
+    if victim in SITES:
+        await field.resume_site(victim)
+    else:
+        await field.resume_process(victim)
 
 
 async def _cut_then_kill(field: Field, victim: str) -> None:
@@ -106,7 +132,57 @@ async def _reconnect(field: Field, victim: str) -> None:
     await field.reconnect(victim)
 
 
+async def _join(field: Field, _: str) -> None:
+    await field.heal_between_sites()
+
+
+def _broken(mode: str, *, seconds: float = 0.0) -> Act:
+    async def strike(field: Field, _: str) -> None:
+        await field.break_between_sites(mode, seconds=seconds)
+
+    return strike
+
+
+async def _one_way(field: Field, victim: str) -> None:
+    """What the victim sends is lost; it still hears its peer."""
+    await field.lose_towards("target" if victim == "source" else "source")
+
+
+async def _fill(field: Field, victim: str) -> None:
+    await field.fill_disk(victim)
+
+
+async def _free(field: Field, victim: str) -> None:
+    """Give the disk its room back, and start what a full one ended."""
+    await field.free_disk(victim)
+    await field.restart_site(victim)
+
+
 SITES = ("source", "target")
+BETWEEN = "sites"
+"""The victim of what breaks the links between the sites, in both directions."""
+
+DISK = "disk"
+"""Sites with disks of their own, which only root can give them."""
+PACKETS = "packets"
+"""Links whose packets can be held back and lost: those of containers."""
+POWER_CUT = "power-cut"
+
+
+def _of_links(
+    name: str, strike: Act, victims: tuple[str, ...] = (BETWEEN,), *, packets: bool = False
+) -> Fault:
+    needs = (PACKETS,) if packets else ()
+    return Fault(
+        name=name,
+        victims=victims,
+        strike=strike,
+        heal=_join,
+        seconds=APART_SECONDS,
+        needs=needs,
+        on_links=True,
+    )
+
 
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault
@@ -119,16 +195,16 @@ FAULTS: Mapping[str, Fault] = {
             seconds=DEAD_SECONDS,
         ),
         Fault(
-            name="power-cut",
+            name=POWER_CUT,
             victims=SITES,
             strike=_power_cut,
             heal=_start,
             seconds=DEAD_SECONDS,
-            cuts_power=True,
+            needs=(DISK,),
         ),
         Fault(
             name="pause",
-            victims=("worker", "coordinator"),
+            victims=(*SITES, "worker", "coordinator"),
             strike=_pause,
             heal=_resume,
             seconds=ASLEEP_SECONDS,
@@ -149,5 +225,20 @@ FAULTS: Mapping[str, Fault] = {
             seconds=LOST_SECONDS,
         ),
         Fault(name="isolate", victims=SITES, strike=_isolate, heal=_reconnect, seconds=LOST_SECONDS),
+        Fault(
+            name="disk-full",
+            victims=SITES,
+            strike=_fill,
+            heal=_free,
+            seconds=APART_SECONDS,
+            needs=(DISK,),
+        ),
+        _of_links("partition", _broken("cut")),
+        _of_links("one-way", _one_way, SITES),
+        _of_links("reset", _broken("reset")),
+        _of_links("slow", _broken("delay", seconds=SLOW_SECONDS)),
+        _of_links("jitter", _broken("slow", seconds=SLOW_SECONDS), packets=True),
+        _of_links("lossy", _broken("lossy"), packets=True),
+        _of_links("narrow", _broken("narrow"), packets=True),
     )
 }

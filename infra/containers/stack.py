@@ -27,6 +27,7 @@ from infra.containers.publishing import FromHere, outputs_here, publish
 from infra.containers.removal import remove_all
 from infra.containers.together import kill_together, pause_together, resume_together
 from infra.contract import bucket_of
+from infra.disks import fullness
 from infra.disks.loop import LoopDisk
 from infra.embedded.buckets import make_bucket
 from infra.embedded.control import Control
@@ -321,6 +322,16 @@ class ContainerStack:
             names = {self._named(process): process for process in self._at(place)}
             alive |= {names[name] for name in await self._engines[place].running(list(names))}
         return alive
+
+    async def fill_disk(self, site: str) -> None:
+        """Fill the disk of a site, which must be one of its own. Raises StackError."""
+        if site not in self._disks:
+            raise StackError(f"{site} has no disk of its own to fill: bring the stack up with --power-cut")
+        await asyncio.to_thread(fullness.fill, self._disks[site].mount)
+
+    async def free_disk(self, site: str) -> None:
+        """Make room again on a disk that was filled; what ended meanwhile is `restart_site`'s to start."""
+        await asyncio.to_thread(fullness.free, self._disks[site].mount)
 
     # -- links and stores
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from infra.disks import fullness
 from infra.disks.errors import DiskError
 from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk, remove_leftovers, why_impossible
 from infra.embedded.errors import NoPowerCut, StackError
@@ -70,6 +71,19 @@ async def restore(folder: StackFolder, sites: Iterable[str]) -> None:
 def _restore(disk: LoopDisk) -> None:
     if not os.path.ismount(disk.mount) or disk.is_cut:
         disk.restore()
+
+
+async def fill(folder: StackFolder, site: str) -> None:
+    """Fill the disk of a site to the last byte. Raises StackError when it has none of its own."""
+    disk = disk_of(folder, site)
+    if disk is None:
+        raise StackError(f"{site} has no disk of its own to fill: bring the stack up with power_cut=True")
+    await asyncio.to_thread(fullness.fill, disk.mount)
+
+
+async def free(folder: StackFolder, site: str) -> None:
+    """Make room on a disk that was filled."""
+    await asyncio.to_thread(fullness.free, folder.server(site))
 
 
 async def settle(folder: StackFolder, sites: Iterable[str]) -> None:

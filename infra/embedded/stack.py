@@ -286,6 +286,14 @@ class EmbeddedStack:
         """Let everything at a paused place run on."""
         await self._control.ask("resume", group=site)
 
+    async def fill_disk(self, site: str) -> None:
+        """Fill a site's disk; the stack must have been brought up with `power_cut`. Raises StackError."""
+        await power.fill(self.folder, site)
+
+    async def free_disk(self, site: str) -> None:
+        """Make room again on a disk that was filled; what ended meanwhile is `restart_site`'s to start."""
+        await power.free(self.folder, site)
+
     # -- links and stores
 
     async def cut(
