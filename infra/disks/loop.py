@@ -26,6 +26,7 @@ LABEL_BYTES_MAX = 16  #: as ext4 has it
 
 _CONTROL = Path("/dev/loop-control")
 _CAP_SYS_ADMIN = 21
+_ALL_USERS = 2**32 - 1  #: how many the user namespace of the machine itself maps
 
 
 def why_impossible() -> str | None:
@@ -33,7 +34,7 @@ def why_impossible() -> str | None:
     if os.geteuid() != 0:
         return "only root can mount a disk and cut its power. Run as root"
     if not _may_mount():
-        return "this root may not mount (no CAP_SYS_ADMIN). Run on a host, or in a privileged container"
+        return "this root may not mount a disk. Run on a host, or in a privileged container"
     if not _CONTROL.exists():
         return f"there is no {_CONTROL}, so no file can be a disk. Load the kernel's module `loop`"
     missing = kernel.missing_programs()
@@ -43,6 +44,9 @@ def why_impossible() -> str | None:
 
 
 def _may_mount() -> bool:
+    """Whether we have CAP_SYS_ADMIN, and not in a user namespace only."""
+    if int(Path("/proc/self/uid_map").read_text().split()[2]) != _ALL_USERS:
+        return False
     status = Path("/proc/self/status").read_text()
     effective = next((line for line in status.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
     return bool(int(effective.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
