@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -205,11 +206,40 @@ def test_the_names_of_outputs_are_known_without_pulumi() -> None:
     assert told.stdout.strip() == b"False"
 
 
-def test_nothing_beside_the_program_hides_a_standard_module() -> None:
-    """The program runs in its own folder, which comes first on the path."""
+def test_nothing_beside_the_program_hides_a_module_of_others() -> None:
+    """The program runs in its own folder, which comes first on the path; the policies in theirs."""
     beside = [path for folder in ("infra", "infra/policy") for path in (ROOT / folder).iterdir()]
-    assert not [path for path in beside if module_name(path) in sys.stdlib_module_names]
+    others = {*sys.stdlib_module_names, *packages_distributions()}
+    assert not [path for path in beside if module_name(path) in others]
 
 
 def module_name(path: Path) -> str:
     return path.name.removesuffix(".py") if path.suffix == ".py" or path.is_dir() else ""
+
+
+AS_THE_HOST_RUNS_IT = """
+import asyncio, json, runpy, sys
+import pulumi
+from pulumi.runtime import mocks
+from pulumi.runtime.stack import run_in_stack
+
+class Engine(mocks.Mocks):
+    def call(self, args): raise AssertionError(args.token)
+    def new_resource(self, args): return args.name, {**args.inputs, "imageId": "sha256:x"}
+
+config = json.loads(sys.argv[1])
+asyncio.set_event_loop(asyncio.new_event_loop())
+pulumi.runtime.set_all_config(config, ["cutover:key"])
+mocks.set_mocks(Engine(), project="cutover", stack="dev", preview=False)
+pulumi.runtime.settings.set_root_resource(None)
+program = lambda: runpy.run_path(".", run_name="__main__") and None
+asyncio.get_event_loop().run_until_complete(run_in_stack(program))
+print("declared")
+"""
+"""In the folder of the program, which is named by a dot and comes first on the path."""
+
+
+def test_the_program_runs_in_its_own_folder() -> None:
+    words = [sys.executable, "-c", AS_THE_HOST_RUNS_IT, json.dumps(graph.configured("dev"))]
+    told = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT / "infra")
+    assert told.stdout == "declared\n"
