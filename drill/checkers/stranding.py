@@ -39,6 +39,19 @@ def _covered(announced: Announced, answer: Event, last: float) -> bool:
     return announced.seconds is None or last - answer.t <= announced.seconds
 
 
+def acknowledged_later(history: History, announced: Announced | None) -> frozenset[int]:
+    """Return the writes (by the line of their invoke) that the survivor acknowledged, and the left site lacks."""
+    if announced is None or announced.epoch is None:
+        return frozenset()
+    return frozenset(
+        operation.begins
+        for operation in history.operations
+        if operation.ok
+        and operation.completion is not None
+        and (operation.completion.epoch or 0) > announced.epoch
+    )
+
+
 def acknowledged_after(history: History, read_at: float | None) -> frozenset[int]:
     """Return the writes (by the line of their invoke) that were acknowledged after the stores were read."""
     if read_at is None:

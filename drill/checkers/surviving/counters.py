@@ -56,7 +56,7 @@ def views(tally: Tally) -> None:
         if operation.possible:
             post = operation.key
             attempted[post] += 1
-            if operation.ok:
+            if operation.ok and operation.begins not in tally.elsewhere:
                 acknowledged[post].append(operation)
     for post, row in tally.stores.posts.items():
         base, given = _views_before(tally, post), acknowledged.get(post, [])

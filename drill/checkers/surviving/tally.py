@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from drill.checkers.evidence import Announced, Evidence
 from drill.checkers.record import PostRecord, hidden_reason, integer, record_of, witness
-from drill.checkers.stranding import acknowledged_after, strandable
+from drill.checkers.stranding import acknowledged_after, acknowledged_later, strandable
 from drill.history import History, Operation
 from drill.stores import SiteStores
 from drill.verdict import Finding, Witness, finding
@@ -35,6 +35,7 @@ class Tally:
     strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
     apart: frozenset[int] = frozenset()  #: the same of a site that was left, also when it came back
     unread: frozenset[int] = frozenset()  #: lines of the invokes acknowledged after the stores were read
+    elsewhere: frozenset[int] = frozenset()  #: lines of the invokes that only its peer can have
     left: "Tally | None" = None  #: of the site that was left, where its tail must lie; None: nobody can look
     violations: list[Witness] = field(default_factory=list)
     doubts: list[Witness] = field(default_factory=list)
@@ -142,5 +143,6 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
     )
     if evidence.left is None:
         return known
-    left = replace(known, stores=evidence.left, violations=[], doubts=[], missing=[], counts=Counter())
-    return replace(known, left=left)
+    later = acknowledged_later(history, evidence.stranded)
+    fresh = replace(known, violations=[], doubts=[], missing=[], counts=Counter())
+    return replace(known, left=replace(fresh, stores=evidence.left, elsewhere=later))

@@ -190,6 +190,15 @@ def test_a_post_that_is_not_on_the_disk_of_the_dead_site_either_is_a_ghost() -> 
     assert story.judged_by("no_ghosts", forgotten).counts["ghosts"] == 1
 
 
+def test_a_view_that_the_survivor_counted_is_not_looked_for_at_the_site_that_was_left() -> None:
+    story, post = parted(a_view)
+    story.does("view", post, None, "r-3")
+    found = replace(away(story, EAST), remains=left_with(a_view))
+    assert (serving_of(found).posts[post].views, left_with(a_view).posts[post].views) == (1, 1)
+    assert story.judged_by("counters", found).stranded
+    assert story.judged_by("counters", replace(found, remains=left_with())).counts["lost_views"] == 1
+
+
 def test_a_doubt_beside_a_stranded_tail_is_a_doubt() -> None:
     story, _ = parted(an_earning)
     late = replace(away(story, EAST), read_at=0.0)
