@@ -40,7 +40,7 @@ def _covered(announced: Announced, answer: Event, last: float) -> bool:
 
 
 def acknowledged_later(history: History, announced: Announced | None) -> frozenset[int]:
-    """Return the writes (by the line of their invoke) that the survivor acknowledged, and the left site lacks."""
+    """Return the writes (by the line of their invoke) that only the survivor of a parting acknowledged."""
     if announced is None or announced.epoch is None:
         return frozenset()
     return frozenset(
