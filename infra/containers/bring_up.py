@@ -18,7 +18,7 @@ from cutover.model.secret import Secret
 from infra.blueprint.settings import StackSettings
 from infra.components.exports import document_of, keys_of
 from infra.containers import leftovers
-from infra.containers.claims import KEPT, NEVER, Claim, of_all, of_the_dead, this_process
+from infra.containers.claims import KEPT, NEVER, Claim, of_the_dead, this_process
 from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.engine import Engine
 from infra.containers.pulumi_folder import at_rest
@@ -64,8 +64,8 @@ async def up(
 ) -> ContainerStack:
     """Apply the Pulumi program to the Docker engine here, and return the stack when all of it serves.
 
-    `image`: one that holds our code, else that of this checkout, built where the engine
-    lacks it, on `base` or on one made of Debian's packages. `power_cut`: each site's data
+    `image`: one that holds our code ($CUTOVER_IMAGE), else that of this checkout, built where
+    the engine lacks it, on `base` ($CUTOVER_BASE_IMAGE) or on one made of Debian's packages. `power_cut`: each site's data
     are on a disk of its own whose power can be cut. Otherwise as EmbeddedStack.up.
     Raises StackError and what its subclasses name.
     """
@@ -90,7 +90,9 @@ async def up(
 
 
 def _image(engine: Engine, named: str | None, base: str | None, progress: Progress) -> str:
-    return named or ensure_image(engine.client, base=base, progress=progress)
+    chosen = named or os.environ.get("CUTOVER_IMAGE")
+    base = base or os.environ.get("CUTOVER_BASE_IMAGE")
+    return chosen or ensure_image(engine.client, base=base, progress=progress)
 
 
 def _claim(name: str, *, keep: bool) -> Claim:
@@ -259,12 +261,12 @@ def list_stacks() -> list[str]:
 async def down_all() -> list[str]:
     """Take down every stack of containers of this user, kept or not, and what is left of dead ones.
 
-    Those that Pulumi made stay up; a harness on one ends.
+    Those that Pulumi made stay up; a harness on one ends. A stack that another user, or
+    another state folder, keeps on the same engine is not ours to judge.
     """
     names = list_stacks()
     for name in names:
         await (await attach(name)).down()
     engine = await asyncio.to_thread(Engine.at)
     rest = await asyncio.to_thread(reap, StateFolder.open(), engine)
-    orphans = await asyncio.to_thread(leftovers.remove, engine.client, of_all)
-    return sorted({*names, *rest, *orphans.stacks})
+    return sorted({*names, *rest})
