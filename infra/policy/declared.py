@@ -14,12 +14,15 @@ IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 SITE = "cutover:infra:Site"
 
+NOT_YET = "not known yet"
+"""Stands for what a preview cannot know: no rule finds anything in it, since the update is judged again."""
+
 Properties = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """One resource. Properties that are not known yet are left out."""
+    """One resource. What is not known yet is NOT_YET."""
 
     type: str
     name: str  #: in the program
@@ -86,15 +89,18 @@ class Box:
         return " ".join(str(part) for part in parts)
 
     def many(self, key: str) -> Sequence[Any]:
-        """Return a property that is a list, empty where it is not given."""
-        return self.properties.get(key) or ()
+        """Return what is known of a property that is a list; empty where it is not given."""
+        found = self.properties.get(key)
+        return [one for one in found if one != NOT_YET] if isinstance(found, list) else ()
+
+    def text(self, path: str) -> str | None:
+        """Return an uploaded file by its path below `/etc/cutover`; None if there is none."""
+        given = {one.get("file"): one.get("content") for one in self.many("uploads")}
+        return given.get(f"{UPLOADED}/{path}")
 
     def file(self, path: str) -> Mapping[str, Any]:
-        """Return an uploaded JSON file by its path below `/etc/cutover`; empty if it cannot be read."""
-        for one in self.many("uploads"):
-            if one.get("file") == f"{UPLOADED}/{path}":
-                return _object(one.get("content"))
-        return {}
+        """Return an uploaded JSON file; empty if it cannot be read."""
+        return _object(self.text(path))
 
 
 def boxes(plan: Plan, *, place: str | None = None, kind: str | None = None) -> Iterator[Box]:

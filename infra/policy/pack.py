@@ -7,7 +7,7 @@ from pulumi_policy import EnforcementLevel, PolicyResource, StackValidationArgs,
 from pulumi_policy.policy import ReportViolation
 from pulumi_policy.proxy import UnknownValueError
 
-from infra.policy.declared import Declared, Plan
+from infra.policy.declared import NOT_YET, Declared, Plan
 from infra.policy.rules import RULES, Rule
 
 NAME = "cutover"
@@ -27,12 +27,12 @@ def policies() -> list[StackValidationPolicy]:
 
 
 def plan_of(resources: Iterable[PolicyResource]) -> Plan:
-    """Return the stack that Pulumi shows, without what it does not know yet."""
+    """Return the stack that Pulumi shows."""
     return [
         Declared(
             type=one.resource_type,
             name=one.name,
-            properties=_known(one.props),
+            properties=_plain(one.props),
             engine=_engine(one),
             urn=one.urn,
         )
@@ -51,33 +51,20 @@ def _validation(rule: Rule) -> Any:
 def _engine(resource: PolicyResource) -> str:
     if resource.provider is None:
         return ""
-    return str(_known(resource.provider.props).get("host") or resource.provider.name)
-
-
-def _known(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the properties that are known, at any depth: asking for another raises."""
-    found: dict[str, Any] = {}
-    for key in properties:
-        try:
-            found[key] = _plain(properties[key])
-        except UnknownValueError:
-            continue
-    return found
+    return str(_plain(resource.provider.props).get("host") or resource.provider.name)
 
 
 def _plain(value: Any) -> Any:
+    """Return plain values at any depth: Pulumi's own raise where something is not known yet."""
     if isinstance(value, Mapping):
-        return _known(value)
+        return {key: _item(value, key) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return _known_items(value)
+        return [_item(value, index) for index in range(len(value))]
     return value
 
 
-def _known_items(values: Sequence[Any]) -> list[Any]:
-    found = []
-    for index in range(len(values)):
-        try:
-            found.append(_plain(values[index]))
-        except UnknownValueError:
-            continue
-    return found
+def _item(values: Any, key: str | int) -> Any:
+    try:
+        return _plain(values[key])
+    except UnknownValueError:
+        return NOT_YET

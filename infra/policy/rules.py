@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from infra.blueprint.settings import DURABLE
-from infra.policy.declared import SITE, Box, Plan, boxes, hosts_told, told
+from infra.policy.declared import NOT_YET, SITE, Box, Plan, boxes, hosts_told, told
 from infra.topology import WITNESS
 
 STORES = ("postgres", "s3")
@@ -181,7 +181,7 @@ def _not_kept(box: Box) -> Iterator[Finding]:
 
 def _not_flushed(box: Box) -> Iterator[Finding]:
     settings = _postgres_settings(box)
-    if not settings:
+    if not settings and box.text("service.json") != NOT_YET:
         yield _at(box, "shows no settings, so that nobody can tell whether a commit is on its disk")
     for name, allowed in FLUSHING.items():
         value = str(settings.get(name, "on")).strip("'\" ").lower()
@@ -197,7 +197,7 @@ def _postgres_settings(box: Box) -> Mapping[str, Any]:
 def _shared(one: Box, other: Box) -> str | None:
     if one.resource.engine != other.resource.engine:
         return None
-    for mine in one.keeps.values():
+    for mine in set(one.keeps.values()) - {NOT_YET}:
         for theirs in other.keeps.values():
             if mine == theirs or (mine.startswith("/") and (_inside(mine, theirs) or _inside(theirs, mine))):
                 return mine
@@ -217,13 +217,15 @@ def _writes_elsewhere(plan: Plan, box: Box) -> Iterator[Finding]:
 
 def _wrong_address(plan: Plan, box: Box, port: Mapping[str, Any]) -> Iterator[Finding]:
     address, number = str(port.get("ip") or "0.0.0.0"), port.get("external") or port.get("internal")
+    if address == NOT_YET:
+        return
     parsed = ip_address(address)
     others = (outputs for one, outputs in told(plan) if one.place != box.place)
     linked = {host for outputs in others for host in hosts_told(outputs, box.place or "")}
     if parsed.is_unspecified or parsed.is_global:
-        yield _at(box, f"publishes port {number:g} on {address}, where anybody may reach it")
+        yield _at(box, f"publishes port {number} on {address}, where anybody may reach it")
     elif address not in linked:
-        yield _at(box, f"publishes port {number:g} on {address}; its link is at {_list(linked)}")
+        yield _at(box, f"publishes port {number} on {address}; its link is at {_list(linked)}")
 
 
 def _one_machine(plan: Plan) -> Iterator[Finding]:
@@ -231,7 +233,8 @@ def _one_machine(plan: Plan) -> Iterator[Finding]:
     places: dict[str, set[str]] = {}
     for box in boxes(plan):
         for port in box.ports:
-            places.setdefault(str(port.get("ip")), set()).add(str(box.place))
+            if port.get("ip") != NOT_YET:
+                places.setdefault(str(port.get("ip")), set()).add(str(box.place))
     for address, names in places.items():
         if len(names) > 1:
             yield Finding(f"{_list(names)} publish on {address}: they stand on one machine, and die together")
