@@ -261,7 +261,7 @@ async def _all_down() -> Answer:
     """Containers last: where their engine does not answer, all else is down already."""
     from cutover.errors import BadInput
 
-    refusals = (_errors().StackError, BadInput)
+    refusals: tuple[type[Exception], ...] = (*_refusals(), BadInput)
     stays = [path.parent.name for path in stacks_here() if kind_of(path) == PULUMI]
     gone = list(await _processes().down_all())
     try:
@@ -300,7 +300,7 @@ def outputs_of_pulumi(name: str) -> Path:
         return before
     try:
         return Path(folder.publish_here(cli.read(name)))
-    except _errors().StackError as error:
+    except _refusals() as error:
         raise BadInput(str(error)) from None
 
 
@@ -319,12 +319,12 @@ async def _attached(named: Named) -> Any:
 
 def _guarded(work: Callable[[], Awaitable[Answer]]) -> Answer:
     """Run `work`; what the stacks raise is a refusal."""
-    refusal = _errors().StackError
+    refusals = _refusals()
 
     async def run() -> Answer:
         try:
             return await work()
-        except refusal as error:
+        except refusals as error:
             return Answer(
                 outcome=Outcome.REFUSED,
                 error=str(error),
@@ -334,8 +334,14 @@ def _guarded(work: Callable[[], Awaitable[Answer]]) -> Answer:
     return asyncio.run(run())
 
 
-def _errors() -> ModuleType:
-    return _imported("infra.embedded.errors", "stacks need the checkout of the repository")
+def _refusals() -> tuple[type[Exception], ...]:
+    """What the stacks raise when they cannot do what they were asked for."""
+    needs = "stacks need the checkout of the repository"
+    return (
+        _imported("infra.embedded.errors", needs).StackError,
+        _imported("infra.images.errors", needs).ImageError,
+        _imported("infra.disks.errors", needs).DiskError,
+    )
 
 
 def _processes() -> ModuleType:

@@ -67,7 +67,7 @@ class Pulumi:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def outputs(name: str = "dev", **settings: Any) -> dict[str, Any]:
+def outputs(settings: StackSettings | None = None) -> dict[str, Any]:
     """What `pulumi stack output --json --show-secrets` prints of a stack of our program."""
-    told = StackSettings(name=name, image="cutover-site:test", **settings)
+    told = settings or StackSettings(name="dev", image="cutover-site:test")
     return {OUTPUTS: {}, SETTINGS: document_of(told), KEY: SECRET}

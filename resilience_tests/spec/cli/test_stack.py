@@ -13,6 +13,7 @@ import pytest
 from cutover.cli.application import run
 from cutover.cli.selection import resolve_stack
 from cutover.errors import BadInput
+from infra.blueprint.settings import StackSettings
 from infra.containers.description import EVER_MADE, ContainerDescription
 from infra.containers.pulumi_cli import CHECKOUT, read
 from infra.containers.pulumi_folder import FIRST_RUN, forget, is_lent, publish_here, take_folder
@@ -227,7 +228,8 @@ def test_every_command_finds_a_stack_of_pulumi_by_its_name_and_sees_what_it_publ
 ) -> None:
     assert resolve_stack("pulumi:dev", tmp_path) == state.stack("dev").path / "outputs.json"
     before = resolve_stack("pulumi:dev", tmp_path).read_text()
-    pulumi.tell(stack={"prints": json.dumps(outputs(subnet="10.9.0.0/22"))})
+    moved = StackSettings(name="dev", image="cutover-site:test", subnet="10.9.0.0/22")
+    pulumi.tell(stack={"prints": json.dumps(outputs(moved))})
     assert "10.9." in resolve_stack("pulumi:dev", tmp_path).read_text()
     assert "10.9." not in before
     (pulumi.folder / "pulumi").unlink()
