@@ -174,7 +174,8 @@ def forget_image() -> None:
     client.close()
 
 
-IMAGE = f"cutover-test-empty-{os.getpid()}"
+IMAGE = os.environ.setdefault("CUTOVER_TEST_IMAGE", f"cutover-test-empty-{os.getpid()}")
+"""One for this run, also for the harnesses that it starts."""
 
 
 def _image(engine: docker.DockerClient) -> str:

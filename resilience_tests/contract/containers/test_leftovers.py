@@ -30,7 +30,7 @@ def dead_of(stack: str) -> Callable[[Claim], bool]:
 
 @pytest.fixture(params=["cut", "delay"])
 def killed(request: pytest.FixtureRequest, engine: docker.DockerClient) -> Iterator[str]:
-    """The name of a stack whose harness was killed while a link was broken and a container paused."""
+    """The name of a stack whose harness was killed while a link was broken and containers were frozen."""
     if request.param == "delay":
         check_available()
     running = subprocess.Popen(
