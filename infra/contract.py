@@ -50,6 +50,10 @@ class Reach(Protocol):
     @property
     def topology(self) -> Topology: ...
 
+    @property
+    def keys(self) -> str:
+        """What the object stores do with keys, as ObjectStore has it."""
+
     def address(self, viewer: str, place: str, service: Service) -> tuple[str, int]:
         """Return host and port at which `viewer` reaches a service; its own with no link between."""
 
@@ -79,6 +83,7 @@ def bucket_of(reach: Reach, run: Run, viewer: str, place: str) -> ObjectStore:
         endpoint=url(reach, viewer, place, Service.S3),
         bucket=WITNESS_BUCKET if place == WITNESS else run.bucket,
         region=region_of(reach.topology, place),
+        keys=reach.keys,
     )
 
 

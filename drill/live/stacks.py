@@ -85,7 +85,7 @@ class Where:
         kind, _, name = self.stack.partition(":")
         if kind not in (EMBEDDED, DOCKER, PULUMI) or bool(name) != (kind == PULUMI):
             raise NoSuchKind(self.stack)
-        if kind != EMBEDDED and self.s3_server != OWN:
+        if kind == PULUMI and self.s3_server != OWN:
             raise NoSuchKind(f"{self.stack} with --s3-server {self.s3_server}")
 
     @property
@@ -130,7 +130,13 @@ async def bring_up(
     planted = {"services": services, "extras": extras} if plant else {}
     if where.stack == DOCKER:
         made: Stack = await containers.up(
-            name, keep=keep, preload=preloaded(), power_cut=power_cut, progress=tell, **planted
+            name,
+            keep=keep,
+            preload=preloaded(),
+            power_cut=power_cut,
+            s3_server=where.s3_server,
+            progress=tell,
+            **planted,
         )
         return made
     if power_cut:

@@ -61,6 +61,11 @@ class Addresses:
             return self.settings.links[place], self.port(service)
         return self.own(place, service.value, self.network(viewer, place)), self.port(service)
 
+    @property
+    def keys(self) -> str:
+        """Return what the object stores do with keys, as ObjectStore has it."""
+        return self.settings.s3_keys
+
     def credentials(self, viewer: str, place: str) -> str:
         """Return where a container finds what `viewer` may use at `place`."""
         return f"{INSIDE}/credentials/{viewer}-{place}.json"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from infra.blueprint.addresses import LINK, SHARED, Addresses
 from infra.blueprint.settings import StackSettings
+from infra.contract import region_of
 from infra.images.health import health_command
 from infra.topology import OF_A_SITE, WITNESS, Service
 
@@ -133,7 +134,7 @@ class Blueprint:
             place=place,
             kind=kind,
             image=(self.settings.s3_image or self.settings.image) if own_s3 else self.settings.image,
-            command=self.settings.s3_command if own_s3 else (),
+            command=self._s3_command(place) if own_s3 else (),
             networks=self._networks_of(place, kind),
             published=self._published(place, kind),
             mounts=(self._mount(place, kind, self.settings.s3_data if own_s3 else DATA),)
@@ -145,6 +146,10 @@ class Blueprint:
             if place != WITNESS
             else tuple(k for k in AFTER.get(kind, ()) if k == "s3"),
         )
+
+    def _s3_command(self, place: str) -> tuple[str, ...]:
+        region = region_of(self.addresses.topology, place)
+        return tuple(word.replace("{region}", region) for word in self.settings.s3_command)
 
     def _networks_of(self, place: str, kind: str) -> Mapping[str, str]:
         joined = [place]

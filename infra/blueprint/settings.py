@@ -36,12 +36,13 @@ class StackSettings:
     what others need of it on this address, and on no other.
     """
     s3_image: str | None = None  #: an S3-compatible server of yours; None: ours
-    s3_command: tuple[str, ...] = ()
+    s3_command: tuple[str, ...] = ()  #: `{region}` in it is the place's region
     s3_variables: tuple[str, str] | None = None
     """Variables of the environment in which such a server takes its access key and its secret."""
     s3_health: tuple[str, ...] = ()  #: as Docker takes it, "CMD" first; of such a server
     s3_data: str = "/data"  #: the folder in which it keeps its objects
     s3_port: int = 9000
+    s3_keys: str = "any"  #: `paths` for a server that keeps keys as paths of files; see ObjectStore.keys
     postgres: Mapping[str, str] = field(default_factory=lambda: dict(DURABLE))
     disks: Mapping[str, str] = field(default_factory=dict)  #: folder of a place's machine to keep its data in
     labels: Mapping[str, str] = field(default_factory=dict)  #: put on everything that is made

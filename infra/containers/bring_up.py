@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import docker
 
 from cutover.model.secret import Secret
 from infra.blueprint.settings import StackSettings
 from infra.components.exports import document_of, keys_of
-from infra.containers import leftovers
+from infra.containers import leftovers, versitygw
 from infra.containers.claims import KEPT, NEVER, Claim, of_the_dead, this_process
 from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.engine import Engine
@@ -35,6 +36,7 @@ from infra.embedded.launch import start_supervisor
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder, is_locked, write_file
 from infra.images.build import ensure_image
+from infra.s3_engines.resolve import OWN, find_engine
 from infra.topology import two_sites
 
 POOL = IPv4Network(os.environ.get("CUTOVER_SUBNETS", "198.18.64.0/18"))
@@ -60,13 +62,15 @@ async def up(
     image: str | None = None,
     base: str | None = None,
     power_cut: bool = False,
+    s3_server: str = OWN,
     progress: Progress = lambda _: None,
 ) -> ContainerStack:
     """Apply the Pulumi program to the Docker engine here, and return the stack when all of it serves.
 
     `image`: one that holds our code ($CUTOVER_IMAGE), else that of this checkout, built where
-    the engine lacks it, on `base` ($CUTOVER_BASE_IMAGE) or on one made of Debian's packages. `power_cut`: each site's data
-    are on a disk of its own whose power can be cut. Otherwise as EmbeddedStack.up.
+    the engine lacks it, on `base` ($CUTOVER_BASE_IMAGE) or on one made of Debian's packages.
+    `power_cut`: each site's data are on a disk of its own whose power can be cut. `s3_server`:
+    which object store every place runs, a name of `infra.s3_engines`. Otherwise as EmbeddedStack.up.
     Raises StackError and what its subclasses name.
     """
     if power_cut:
@@ -75,10 +79,11 @@ async def up(
     engine = await asyncio.to_thread(Engine.at)
     for gone in await asyncio.to_thread(reap, state, engine):
         progress(f"removed what was left of stack {gone}")
-    chosen = await asyncio.to_thread(_image, engine, image, base, progress)
+    store = await asyncio.to_thread(find_engine, s3_server, state.cache, progress)
+    images = await asyncio.to_thread(_images, engine, image, base, store.program, progress)
     claim = _claim(name or free_name(state), keep=keep)
     folder, description, lock = await asyncio.to_thread(
-        _take, state, engine.client, claim, chosen, keep=keep, power_cut=power_cut
+        _take, state, engine.client, claim, images, keep=keep, power_cut=power_cut
     )
     lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=keep)
     control = await Control.over(lease)
@@ -89,10 +94,17 @@ async def up(
         raise
 
 
-def _image(engine: Engine, named: str | None, base: str | None, progress: Progress) -> str:
+def _images(
+    engine: Engine, named: str | None, base: str | None, store: str | None, progress: Progress
+) -> Mapping[str, Any]:
+    """Return the settings that name images: ours, and that of a store which is not ours (its binary)."""
     chosen = named or os.environ.get("CUTOVER_IMAGE")
     base = base or os.environ.get("CUTOVER_BASE_IMAGE")
-    return chosen or ensure_image(engine.client, base=base, progress=progress)
+    ours = chosen or ensure_image(engine.client, base=base, progress=progress)
+    if store is None:
+        return {"image": ours}
+    theirs = versitygw.ensure_image(engine.client, ours, Path(store))
+    return {"image": ours, "s3_image": theirs, **versitygw.SETTINGS}
 
 
 def _claim(name: str, *, keep: bool) -> Claim:
@@ -102,12 +114,18 @@ def _claim(name: str, *, keep: bool) -> Claim:
 
 
 def _take(
-    state: StateFolder, client: docker.DockerClient, claim: Claim, image: str, *, keep: bool, power_cut: bool
+    state: StateFolder,
+    client: docker.DockerClient,
+    claim: Claim,
+    images: Mapping[str, Any],
+    *,
+    keep: bool,
+    power_cut: bool,
 ) -> tuple[StackFolder, ContainerDescription, int]:
     (state.root / EVER_MADE).touch()
     folder = state.stack(claim.stack)
     disks = {site.name: str(folder.server(site.name)) for site in two_sites().sites} if power_cut else {}
-    settings = StackSettings(name=claim.stack, image=image, disks=disks, labels=claim.labels())
+    settings = StackSettings(name=claim.stack, disks=disks, labels=claim.labels(), **images)
     described = ContainerDescription(settings=settings, keep=keep, made_by="applier")
 
     def save(folder: StackFolder) -> None:
