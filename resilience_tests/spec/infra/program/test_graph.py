@@ -264,3 +264,13 @@ def test_a_duration_as_go_writes_it_is_known(duration: str) -> None:
 @pytest.mark.parametrize("duration", ["60s", "1500ms", "1m", "1.0s", "1.50s", "1h5s", "01s", "90m0s", ""])
 def test_a_duration_in_another_form_is_found(duration: str) -> None:
     assert not checks.is_in_form_of_go(duration)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_program_says_the_same_twice(name: str) -> None:
+    """What differs from one run to the next would be a change in each preview."""
+    first, second = (
+        {urn: one.request.object for urn, one in graph.registered.items()}
+        for graph in (as_it_is(name), declare(name))
+    )
+    assert first == second
