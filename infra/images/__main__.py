@@ -50,7 +50,10 @@ def main() -> int:
 
 
 def _client(host: str | None) -> docker.DockerClient:
-    return docker.DockerClient(base_url=host) if host else docker.from_env()
+    """Return the engine; over ssh by the ssh program of this machine, with its configuration."""
+    if host is None:
+        return docker.from_env(use_ssh_client=True)
+    return docker.DockerClient(base_url=host, use_ssh_client=host.startswith("ssh://"))
 
 
 if __name__ == "__main__":

@@ -42,9 +42,20 @@ class Ground:
     )
 
     def box(
-        self, kind: str, port: int | None, files: Files, volume: str | None = None, *, tmpfs: bool = True
+        self,
+        kind: str,
+        port: int | None,
+        files: Files,
+        volume: str | None = None,
+        *,
+        tmpfs: bool = True,
+        init: bool = False,
     ) -> Container:
-        """Make a container, not started, with these files in it; its data lie in `volume`."""
+        """Make a container, not started, with these files in it; its data lie in `volume`.
+
+        `init`: the engine's own small program is its first process. It stays root, and without
+        CAP_KILL it cannot pass on the signal that ends the service: it ends, and the service is killed.
+        """
         container = self.client.containers.create(
             self.image,
             name=f"{self.claim.stack}-{uuid.uuid4().hex[:6]}",
@@ -53,6 +64,7 @@ class Ground:
             cap_drop=["ALL"],
             cap_add=list(CAPABILITIES),
             security_opt=["no-new-privileges"],
+            init=init,
             tmpfs={"/run/cutover": ""} if tmpfs else {},
             volumes=[f"{volume or self.volume()}:/data"],
             healthcheck={"test": health_command(kind, port), "interval": 200_000_000},
@@ -66,9 +78,9 @@ class Ground:
         self.client.volumes.create(name, labels=self.claim.labels())
         return name
 
-    def postgres(self, volume: str | None = None, **told: object) -> Container:
+    def postgres(self, volume: str | None = None, *, init: bool = False, **told: object) -> Container:
         """Make a database server, not started."""
-        return self.box("postgres", POSTGRES_PORT, self.postgres_files(**told), volume)
+        return self.box("postgres", POSTGRES_PORT, self.postgres_files(**told), volume, init=init)
 
     def postgres_files(self, **told: object) -> Files:
         """Return what a database server is given."""
