@@ -75,7 +75,7 @@ class Wishes:
         """Refuse an option that means nothing to this kind of stack."""
         given = {
             "--schema": (self.schema is not None, (EMBEDDED,)),
-            "--s3-server": (self.s3_server != "own", (EMBEDDED,)),
+            "--s3-server": (self.s3_server != "own", (EMBEDDED, DOCKER)),
             "--image": (self.image is not None, (DOCKER,)),
             "--base": (self.base is not None, (DOCKER,)),
             "--power-cut": (self.power_cut, (EMBEDDED, DOCKER)),
@@ -101,7 +101,7 @@ def up(
     ] = None,
     s3_server: Annotated[
         str,
-        typer.Option(metavar="NAME", help="embedded: which object store each place runs, own or versitygw."),
+        typer.Option(metavar="NAME", help="Which object store each place runs: own or versitygw."),
     ] = "own",
     image: Annotated[
         str | None,
@@ -157,7 +157,13 @@ async def _up_of_containers(named: Named, wishes: Wishes) -> Answer:
             package, "a stack of containers is made by the Pulumi program, and needs the extra `pulumi`"
         )
     made = await runtime.up(
-        named.name, keep=True, image=wishes.image, base=wishes.base, power_cut=wishes.power_cut, progress=say
+        named.name,
+        keep=True,
+        image=wishes.image,
+        base=wishes.base,
+        power_cut=wishes.power_cut,
+        s3_server=wishes.s3_server,
+        progress=say,
     )
     await made.close()
     return _is_up(named, made.outputs_file())
