@@ -7,6 +7,7 @@ The tag is made from what goes in, so an unchanged checkout builds nothing.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -14,7 +15,7 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,8 +101,9 @@ def ensure_image(
 def build_image(client: docker.DockerClient, base: Image, inputs: Inputs, progress: Progress) -> str:
     """Return the tag of the image that stands on `base`, built if the engine does not have it."""
     tag = inputs.tag(str(base.id))
-    if find_image(client, tag) is None:
-        _build_site(client, base, inputs, tag, progress)
+    with _building_alone():
+        if find_image(client, tag) is None:
+            _build_site(client, base, inputs, tag, progress)
     return tag
 
 
@@ -224,6 +226,14 @@ def _forget_unused(folder: Path) -> None:
     for path in folder.glob("packages-*.tar"):
         if time.time() - path.stat().st_mtime > UNUSED_SECONDS_MAX:
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _building_alone() -> Iterator[None]:
+    """Hold off the other builds of this user: two of one image would leave one of them without a name."""
+    with open(_cache() / "building", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _cache() -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,17 @@ def test_an_unchanged_checkout_builds_nothing(client: docker.DockerClient, image
     said: list[str] = []
     build_image(client, base, inputs, said.append)
     assert said == []
+
+
+def test_two_builds_at_once_make_one_image(client: docker.DockerClient, image: str) -> None:
+    inputs, base = read_inputs(), find_base(client, None, silent)
+    changed = replace(inputs, code={**inputs.code, "drill/of_two.py": b'"""Nothing."""\n'})
+    said: list[str] = []
+    with ThreadPoolExecutor() as pool:
+        builds = [pool.submit(build_image, client, base, changed, said.append) for _ in range(2)]
+        (tag,) = {build.result() for build in builds}
+    client.images.remove(tag)
+    assert said == [f"image: {tag}"]
 
 
 def test_the_image_is_small(client: docker.DockerClient, image: str) -> None:
