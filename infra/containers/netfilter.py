@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.containers.claims import Claim, Comment, from_comment
+from infra.containers.urgency import urgent
 from infra.embedded.errors import StackError
 
 HOOKS = ("DOCKER-USER", "INPUT", "OUTPUT")
@@ -231,7 +232,10 @@ def _restore(lines: Sequence[str]) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hold off other processes of ours between reading the rules and changing them."""
-    with open(_LOCK, "a") as file:
+    """Hold off other processes of ours between reading the rules and changing them.
+
+    The programs that do it inherit the urgency: a cut is to come when it is asked for.
+    """
+    with open(_LOCK, "a") as file, urgent():
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
