@@ -48,7 +48,6 @@ def container_args(container: Container, given: Given) -> docker.ContainerArgs:
         tmpfs=dict(MEMORY_FOLDERS),
         capabilities=docker.ContainerCapabilitiesArgs(adds=list(CAPABILITIES), drops=["ALL"]),
         security_opts=["no-new-privileges:true"],
-        init=True,
         healthcheck=_health(container.health) if container.health else None,
         wait=True if container.health else None,
         wait_timeout=WAIT_SECONDS if container.health else None,

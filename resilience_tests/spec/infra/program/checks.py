@@ -164,8 +164,8 @@ def privileges_are_the_least(graph: Graph) -> Iterator[str]:
             yield f"{one.name} adds {bare}: without CAP_ each refresh replaces the container"
         if "no-new-privileges:true" not in one.properties.get("securityOpts", ()):
             yield f"{one.name} can gain privileges"
-        if one.properties.get("init") is not True:
-            yield f"{one.name} has nobody to collect its orphans"
+        if one.properties.get("init"):
+            yield f"{one.name} runs under an init that stays root, and may not pass a signal on: stops are kills"
 
 
 def durations_are_in_the_form_of_go(graph: Graph) -> Iterator[str]:
