@@ -26,8 +26,10 @@ def _freeze(container: Container) -> None:
     """As in the middle of a kill: the engine knows nothing of it."""
     container.reload()
     freezer = freezer_of(container)
-    if freezer is None or not freezer.freeze():
+    if freezer is None:
         sys.exit(f"{container.name} cannot be frozen")
+    while not freezer.freeze():  # each try has a deadline of its own
+        continue
 
 
 def main() -> None:
