@@ -346,8 +346,8 @@ class ContainerStack:
         """Put a link (or some services over it) into a mode of `infra.containers.packets`."""
         if far := [place for place, engine in self._engines.items() if not engine.local]:
             raise StackError(
-                f"{link} was not cut: the engine of {', '.join(far)} is on another machine, whose packet rules "
-                f"are not ours to change. Kill or pause a site instead"
+                f"{link} was not cut: the engine of {', '.join(far)} is on another machine, and only there "
+                f"can packets be stopped. Kill or pause a site instead"
             )
         await self._links.cut(link, mode, seconds=seconds, services=services)
 

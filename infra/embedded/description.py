@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infra.contract import Run
 from infra.embedded.binaries import Binaries
 from infra.embedded.services import Addresses, Services
 from infra.embedded.state import StackFolder, write_json
@@ -46,21 +47,21 @@ class Description:
         return self.entries.get(process) or self.services.entry(kind_of(process))
 
     @property
+    def present_run(self) -> Run:
+        return Run(self.name, self.run)
+
+    @property
     def run_id(self) -> str:
         """Return the name of the run, part of every bucket, database and prefix of it."""
-        return f"r{self.run}"
+        return self.present_run.name
 
     @property
     def database(self) -> str:
-        return f"platform_{self.run_id}"
+        return self.present_run.database
 
     @property
     def bucket(self) -> str:
-        return f"content-{self.run_id}"
-
-    @property
-    def witness_prefix(self) -> str:
-        return f"{self.name}/{self.run_id}/"
+        return self.present_run.bucket
 
     @property
     def addresses(self) -> Addresses:

@@ -4,16 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from infra.contract import region_of
 from infra.embedded.ports import HOST
-from infra.topology import CLIENTS, OPERATOR, WITNESS, Service, Topology
-
-POSTGRES_OF_VIEWER = {
-    OPERATOR: ("platform", "cutover_admin", "cutover_applier", "checker"),
-    CLIENTS: (),
-}
-"""Database roles whose password a viewer gets; a site gets those of `POSTGRES_OF_SITE`."""
-
-POSTGRES_OF_SITE = ("cutover_admin", "cutover_applier", "checker")
+from infra.topology import Service, Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +57,6 @@ class Addresses:
         """Return where a service itself listens."""
         return {"host": HOST, "port": self.ports[f"{place}/{service}"]}
 
-    def url(self, viewer: str, place: str, service: Service) -> str:
-        """Return the URL at which `viewer` reaches a service."""
-        return f"http://{HOST}:{self.port(viewer, place, service)}"
-
     def routes(self) -> list[dict[str, object]]:
         """Return what the relays are to do."""
         return [
@@ -81,10 +70,6 @@ class Addresses:
             for service in link.services
         ]
 
-    def region(self, place: str) -> str:
-        """Return the region of a site or of the witness."""
-        return self.topology.witness_region if place == WITNESS else self.topology.site(place).region
-
 
 def s3_settings(
     addresses: Addresses, place: str, folder: Path, control: Path, keys: Path
@@ -95,5 +80,5 @@ def s3_settings(
         **addresses.listen(place, Service.S3),
         "control_socket": str(control),
         "credentials": str(keys),
-        "region": addresses.region(place),
+        "region": region_of(addresses.topology, place),
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.contract import region_of
 from infra.embedded import contract
 from infra.embedded.buckets import make_bucket
 from infra.embedded.control import Control
@@ -64,7 +65,7 @@ class Stores:
             description.s3_program or "",
             host=HOST,
             port=port,
-            region=description.addresses.region(place),
+            region=region_of(description.addresses.topology, place),
             data=str(self.data(place)),
             accounts=str(accounts),
         )
@@ -87,8 +88,7 @@ class Stores:
     def make_bucket(self, description: Description, place: str) -> None:
         """Make this run's bucket, with no link between us and the store."""
         viewer = two_sites().sites[0].name if place == WITNESS else place
-        bucket = contract.WITNESS_BUCKET if place == WITNESS else description.bucket
-        store = contract.store(description, place, place, bucket)
+        store = contract.own_bucket(description, self._folder, place)
         make_bucket(store, contract.credentials_of(self._folder, viewer, place).s3)
 
     async def fault(self, description: Description, place: str, do: str, **limits: object) -> dict[str, Any]:
