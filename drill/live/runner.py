@@ -307,12 +307,27 @@ class LiveDrill:
                             return
                     await asyncio.sleep(LOOK_SECONDS)
 
+    async def _witness(self, reached: Access) -> tuple[Stage, str]:
+        """The stage in which the migration ended, and the site that serves; SiteUnreachable after a while."""
+        ends = monotonic() + SETTLE_SECONDS
+        while True:
+            try:
+                state, grant = await state_of(reached.parts), await reached.parts.register.read()
+            except CutoverError:
+                if monotonic() > ends:
+                    raise
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                serving = grant.grant.serving if grant else self.plan.source
+                return (state.stage if state else Stage.PREFLIGHT), serving
+
     async def _evidence(self, reached: Access) -> Evidence:
-        state = await state_of(reached.parts)
-        grant = await reached.parts.register.read()
-        serving = grant.grant.serving if grant else self.plan.source
+        try:
+            stage, serving = await self._witness(reached)
+        except CutoverError as error:
+            self._problems.append(Witness(what=f"nobody can say which site serves: {error}"))
+            return Evidence(serving=None, other=None, stage="")
         first, second = await asyncio.gather(self._stores(serving), self._stores(self.plan.peer(serving)))
-        stage = state.stage if state else Stage.PREFLIGHT
         drill = self.drill
         planned = (
             (Scheduled(fault=drill.fault, victim=drill.victim or "", point=drill.point or ""),)

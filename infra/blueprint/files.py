@@ -21,6 +21,9 @@ ENTRIES: Mapping[str, str] = {
 
 EVERYWHERE = "0.0.0.0"
 
+ON_OWN_DISK = {"recovery_init_sync_method": "syncfs"}
+"""After a death PostgreSQL syncs its files one by one; a disk that holds nothing else is synced at once."""
+
 Document = Mapping[str, object]
 
 
@@ -84,7 +87,8 @@ class Files:
     def _postgres(self, site: str) -> Document:
         networks = (site,) if self.blueprint.settings.spread else (site, "link")
         hosts = [EVERYWHERE + "/0"] if self.blueprint.settings.spread else self._subnets(networks)
-        settings = {**self.blueprint.settings.postgres, **self.extras.get(f"{site}/postgres", {})}
+        own = ON_OWN_DISK if site in self.blueprint.settings.disks else {}
+        settings = {**own, **self.blueprint.settings.postgres, **self.extras.get(f"{site}/postgres", {})}
         return {
             "version": None,
             "port": self._reach.port(Service.POSTGRES),

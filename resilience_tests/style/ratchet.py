@@ -8,7 +8,6 @@ from collections.abc import Mapping
 ALLOWED: Mapping[str, Mapping[str, int]] = {
     "sleep": {
         "resilience_tests/contract/objects/liar.py": 1,
-        "resilience_tests/spec/cli/test_services.py": 1,
     },
     "public_docstring": {
         "benchmarks/s3_server.py": 3,
