@@ -61,8 +61,8 @@ def alive_now(container: Any) -> tuple[str, Identity]:
     first = identify(int(state["Pid"]))
     if first is None or not first.alive:
         raise NotAlive(f"{container.name} is dead: its first process, {state['Pid']}, is not in /proc")
-    if is_frozen(container):
-        raise NotAlive(f"{container.name} is paused: nothing in it runs")
+    if how := frozen_by(container):
+        raise NotAlive(f"{container.name} is paused, {how}: nothing in it runs")
     return str(state["StartedAt"]), first
 
 
@@ -80,16 +80,18 @@ def _groups(pid: int) -> str:
         return ""
 
 
-def is_frozen(container: Any) -> bool:
-    """Say whether a running container is paused, by the engine or behind its back."""
+def frozen_by(container: Any) -> str | None:
+    """Return how a running container is paused, by the engine or behind its back; None if it is not."""
     if container.attrs["State"]["Paused"]:
-        return True
+        return "as the engine says"
     freezer = freezer_of(container)
     if freezer is None:
-        return False
+        return None
     if freezer.way == "freezer-v2":
-        return "frozen 1" in (freezer.folder / "cgroup.events").read_text()
-    return "THAWED" not in (freezer.folder / "freezer.state").read_text()
+        frozen = "frozen 1" in (freezer.folder / "cgroup.events").read_text()
+        return "as its control group says" if frozen else None
+    state = (freezer.folder / "freezer.state").read_text().strip()
+    return None if state == "THAWED" else f"as its control group says ({state})"
 
 
 def assert_alive(life: Life) -> None:
