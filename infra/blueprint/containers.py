@@ -47,7 +47,7 @@ class Health:
     """How the engine tells that a container serves. Durations are in Go's own form."""
 
     command: tuple[str, ...]
-    interval: str = "1s"
+    interval: str
     timeout: str = "3s"
     start_period: str = "30s"
     retries: int = 3
@@ -171,9 +171,10 @@ class Blueprint:
 
     def _health(self, kind: str) -> Health:
         if kind == "s3" and self.settings.s3_image:
-            return Health(command=self.settings.s3_health)
+            return Health(command=self.settings.s3_health, interval=self.settings.health_interval)
         port = None if kind == "worker" else self.addresses.port(Service(kind))
-        return Health(command=tuple(health_command(kind, port)))
+        command = tuple(health_command(kind, port))
+        return Health(command=command, interval=self.settings.health_interval)
 
 
 AFTER: Mapping[str, tuple[str, ...]] = {"setup": ("postgres", "s3")}

@@ -43,6 +43,9 @@ class StackSettings:
     s3_data: str = "/data"  #: the folder in which it keeps its objects
     s3_port: int = 9000
     s3_keys: str = "any"  #: `paths` for a server that keeps keys as paths of files; see ObjectStore.keys
+    health_interval: str = "5s"
+    """Between two health checks, in Go's own form. Each starts a process in its container, so a short
+    one keeps a small machine busy; a longer one is how much later `pulumi up` sees that all serve."""
     postgres: Mapping[str, str] = field(default_factory=lambda: dict(DURABLE))
     disks: Mapping[str, str] = field(default_factory=dict)  #: folder of a place's machine to keep its data in
     labels: Mapping[str, str] = field(default_factory=dict)  #: put on everything that is made
@@ -50,6 +53,8 @@ class StackSettings:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadSettings(f"name {self.name!r}: lower case letters, digits and -, 24 at most")
+        if not re.fullmatch(r"(\d+h)?(\d+m)?(\d+(\.\d+)?s)", self.health_interval):
+            raise BadSettings(f"health_interval {self.health_interval!r}: write it as 5s, 1.5s or 1m0s")
         _must_be_network(self.subnet)
         places = {*(site.name for site in two_sites().sites), WITNESS}
         for key, given in (("hosts", self.hosts), ("links", self.links), ("disks", self.disks)):

@@ -64,7 +64,7 @@ def _given() -> Iterator[str]:
 def _fields(config: pulumi.Config) -> Iterator[tuple[str, Any]]:
     yield "name", config.get("name") or pulumi.get_stack()
     yield "image", _image(config)
-    for field in ("subnet", "s3_image", "s3_data", "s3_keys"):
+    for field in ("subnet", "s3_image", "s3_data", "s3_keys", "health_interval"):
         if (text := config.get(KEYS[field])) is not None:
             yield field, text
     for field in ("hosts", "links", "disks", "labels"):

@@ -47,6 +47,10 @@ STACK_BITS = 24
 DRILL_SECONDS = 6 * 3600.0
 """A stack that is not kept is a leftover after this time, even if its owner cannot be asked (seconds)."""
 
+HEALTH_INTERVAL = "10s"
+"""Between two health checks by the engine: whoever brings a stack up here looks for himself. At one a
+second the checks of a stack took most of a core."""
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 Progress = Callable[[str], None]
@@ -125,7 +129,13 @@ def _take(
     (state.root / EVER_MADE).touch()
     folder = state.stack(claim.stack)
     disks = {site.name: str(folder.server(site.name)) for site in two_sites().sites} if power_cut else {}
-    settings = StackSettings(name=claim.stack, disks=disks, labels=claim.labels(), **images)
+    settings = StackSettings(
+        name=claim.stack,
+        disks=disks,
+        labels=claim.labels(),
+        health_interval=HEALTH_INTERVAL,
+        **images,
+    )
     described = ContainerDescription(settings=settings, keep=keep, made_by="applier")
 
     def save(folder: StackFolder) -> None:
