@@ -36,7 +36,7 @@ from infra.embedded.errors import StackError
 COORDINATOR_ENTRY = "drill.live.coordinator:serve"
 GOAL_SECONDS = 60.0
 """Longest that a migration may take to its goal, faults included, before the drill is inconclusive."""
-SETTLE_SECONDS = 15.0
+SETTLE_SECONDS = 30.0
 """Longest that the other site may take to have everything once all is healed and the clients are done."""
 PACE_SECONDS = 0.025
 """Mean pause of a client between two operations while the migration runs: 12 clients, some 250 a second."""

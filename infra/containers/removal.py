@@ -11,19 +11,21 @@ from infra.embedded.reaper import remove
 from infra.embedded.state import StackFolder
 
 
-def remove_all(folder: StackFolder, engines: Iterable[docker.DockerClient]) -> None:
+def remove_all(folder: StackFolder, engines: Iterable[docker.DockerClient]) -> tuple[str, ...]:
     """Remove the containers, networks, volumes and rules of a stack, then its disks and files.
+
+    Returns what the engines could not remove, and why.
 
     In this order: a disk that a container still uses cannot be unmounted. What Pulumi made
     stays, also when it has the same name: of its stack only the rules and a harness's files go.
     """
     if description_of(folder) is not None:
         leave(folder)
-        return
+        return ()
     named = of_stack(folder.name)
-    for engine in engines:
-        leftovers.remove(engine, lambda claim: named(claim) and of_all(claim))
+    gone = [leftovers.remove(engine, lambda claim: named(claim) and of_all(claim)) for engine in engines]
     remove(folder)
+    return tuple(said for one in gone for said in one.remaining)
 
 
 def leave(folder: StackFolder) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import psycopg
 
 from cutover.model.outputs import Outputs
@@ -255,7 +256,7 @@ class ContainerStack:
         if process.startswith(f"{OPERATOR}/"):
             answer = await self.control.ask("kill", name=process)
             return Death(answer["processes"], answer["skew_seconds"], answer["way"])
-        return await asyncio.to_thread(kill_together, [await self._container(process)])
+        return await self._killed([await self._container(process)])
 
     async def pause(self, process: str) -> None:
         """Freeze one process, with all that it made, in the middle of whatever it does."""
@@ -275,7 +276,7 @@ class ContainerStack:
 
     async def kill_site(self, site: str) -> Death:
         """SIGKILL everything at a place at one instant."""
-        return await asyncio.to_thread(kill_together, await self._containers(self._at(site)))
+        return await self._killed(await self._containers(self._at(site)))
 
     async def power_cut_site(self, site: str) -> Death:
         """Take from a site's disk what was not synced, and everything that runs there with it."""
@@ -285,7 +286,13 @@ class ContainerStack:
             )
         containers = await self._containers(self._at(site))
         await asyncio.to_thread(self._disks[site].cut)
-        return await asyncio.to_thread(kill_together, containers)
+        return await self._killed(containers)
+
+    async def _killed(self, containers: list[Any]) -> Death:
+        try:
+            return await asyncio.to_thread(kill_together, containers)
+        except docker.errors.APIError as error:
+            raise StackError(f"the engine did not kill the site: {error.explanation or error}") from None
 
     async def restart_site(self, site: str) -> None:
         """Start, on the same data, everything at a place that is not running; a cut disk has power again.
@@ -437,8 +444,10 @@ class ContainerStack:
         if self.control.open:
             await self.control.ask("shutdown")
         engines = list(self._engines.values())
-        await asyncio.to_thread(remove_all, self.folder, [engine.client for engine in engines])
+        left = await asyncio.to_thread(remove_all, self.folder, [engine.client for engine in engines])
         await self.close()
+        if left:
+            raise StackError(f"not everything of stack {self.name} could be removed: {'; '.join(left)}")
 
 
 def seen(process: str, state: Mapping[str, Any]) -> Mapping[str, object]:

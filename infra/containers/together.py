@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
+import docker.errors
 from docker.models.containers import Container
 
 from infra.containers.urgency import make_urgent, urgent
@@ -17,6 +18,8 @@ from infra.embedded.processes import identify, send, wait_gone
 
 BY_ENGINE = "engine"
 """The way of a death that the engine was asked for, container by container."""
+
+_NOT_RUNNING = 409
 
 _V1 = Path("/sys/fs/cgroup/freezer")
 _V2 = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
@@ -44,22 +47,24 @@ def kill_together(containers: Sequence[Container]) -> Death:
     """
     running = [one for one in containers if _pid(one)]
     freezers = [freezer for one in running if (freezer := freezer_of(one))]
-    if len(freezers) < len(running):
-        return _kill_by_engine(running)
-    return _kill_frozen(freezers)
+    if freezers:  # whoever has none has died by itself, and the engine has not noticed yet
+        return _kill_frozen(freezers)
+    return _kill_by_engine(running)
 
 
 def _kill_frozen(freezers: Sequence[Freezer]) -> Death:
     with urgent():
         make_urgent(_members(freezers))
-        for freezer in freezers:
-            freezer.freeze()
-        members = _members(freezers)
-        dying = [who for pid in members if (who := identify(pid))]
-        begun = time.monotonic()
-        send(members, SIGKILL)
-        for freezer in freezers:
-            freezer.thaw()
+        try:
+            for freezer in freezers:
+                freezer.freeze()
+            members = _members(freezers)
+            dying = [who for pid in members if (who := identify(pid))]
+            begun = time.monotonic()
+            send(members, SIGKILL)
+        finally:
+            for freezer in freezers:
+                freezer.thaw()
         alive = wait_gone(dying, DEATH_SECONDS_MAX)
         skew = time.monotonic() - begun
     if alive:
@@ -73,7 +78,7 @@ def _members(freezers: Sequence[Freezer]) -> set[int]:
 
 def _kill_by_engine(containers: Sequence[Container]) -> Death:
     begun = time.monotonic()
-    _all_at_once(containers, "kill")
+    _all_at_once(containers, "kill", dead_is_fine=True)
     _all_at_once(containers, "wait")
     return Death(len(containers), time.monotonic() - begun, BY_ENGINE)
 
@@ -95,10 +100,17 @@ def _timed(containers: Sequence[Container], do: str) -> Together:
     return Together(len(containers), time.monotonic() - begun)
 
 
-def _all_at_once(containers: Sequence[Container], do: str) -> None:
+def _all_at_once(containers: Sequence[Container], do: str, *, dead_is_fine: bool = False) -> None:
+    def one(container: Container) -> None:
+        try:
+            getattr(container, do)()
+        except docker.errors.APIError as error:
+            if not (dead_is_fine and error.status_code == _NOT_RUNNING):
+                raise
+
     if containers:
         with ThreadPoolExecutor(len(containers)) as pool:
-            list(pool.map(lambda one: getattr(one, do)(), containers))
+            list(pool.map(one, containers))
 
 
 def _pid(container: Container) -> int:
