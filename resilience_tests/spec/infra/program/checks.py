@@ -165,7 +165,7 @@ def privileges_are_the_least(graph: Graph) -> Iterator[str]:
         if "no-new-privileges:true" not in one.properties.get("securityOpts", ()):
             yield f"{one.name} can gain privileges"
         if one.properties.get("init"):
-            yield f"{one.name} runs under an init that stays root, and may not pass a signal on: stops are kills"
+            yield f"{one.name} runs under an init that stays root and may not signal it: stops are kills"
 
 
 def durations_are_in_the_form_of_go(graph: Graph) -> Iterator[str]:
