@@ -284,12 +284,14 @@ async def _mend(struck: Struck) -> None:
 async def _slow(struck: Struck) -> None:
     struck.left["ways"] = _ways(struck, struck.victim)
     for way in struck.left["ways"]:
-        way.delay *= SLOW
+        way.slowed += 1
+        way.delay = SLOW
 
 
 async def _as_fast(struck: Struck) -> None:
     for way in struck.left["ways"]:
-        way.delay /= SLOW
+        way.slowed -= 1
+        way.delay = SLOW if way.slowed else 1.0
 
 
 async def _lossy(struck: Struck) -> None:

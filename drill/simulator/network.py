@@ -35,6 +35,7 @@ class Way:
     cuts: int = 0  #: faults that cut it now
     loss: float = 0.0  #: share of what is lost on it
     delay: float = 1.0  #: as a multiple of the usual
+    slowed: int = 0  #: faults that slow it now: two do not make it slower than one
 
     @property
     def bad(self) -> bool:
