@@ -30,6 +30,7 @@ from cutover.model.secret import Secret
 from infra.blueprint.settings import StackSettings
 from infra.components.exports import document_of, settings_of
 from infra.components.settings import KEY, KEYS, NAMESPACE
+from infra.containers.engine import connect
 
 PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"
 PROJECT = "cutover"
@@ -86,7 +87,7 @@ class Applier(mocks.Mocks):
     def _engine(self, provider: str) -> docker.DockerClient:
         """Return a client of the engine that a provider stands for; without one, the usual engine."""
         host = self._hosts.get(provider.rpartition("::")[2], "")
-        return docker.DockerClient(base_url=host) if host else docker.from_env()
+        return connect(host or None)
 
     def _container(self, client: docker.DockerClient, inputs: Inputs) -> Made:
         begun = time.monotonic()

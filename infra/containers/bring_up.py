@@ -19,7 +19,7 @@ from cutover.model.secret import Secret
 from infra.blueprint.settings import StackSettings
 from infra.components.exports import document_of, keys_of
 from infra.containers import leftovers, versitygw
-from infra.containers.claims import KEPT, NEVER, Claim, of_the_dead, this_process
+from infra.containers.claims import KEPT, NEVER, Claim, of_stack, of_the_dead, this_process
 from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.engine import Engine
 from infra.containers.pulumi_folder import at_rest
@@ -31,7 +31,7 @@ from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk
 from infra.embedded import power
 from infra.embedded.claim import free_name, take
 from infra.embedded.control import Control
-from infra.embedded.errors import NoSuchStack, ProcessFailed, StackError
+from infra.embedded.errors import NoPowerCut, NoSuchStack, ProcessFailed, StackError, StackInUse
 from infra.embedded.launch import start_supervisor
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder, is_locked, write_file
@@ -81,6 +81,8 @@ async def up(
         power.require()
     state = StateFolder.open()
     engine = await asyncio.to_thread(Engine.at)
+    if power_cut and not engine.local:
+        raise NoPowerCut("the Docker engine is on another machine, and so would be the data: no disk of ours")
     for gone in await asyncio.to_thread(reap, state, engine):
         progress(f"removed what was left of stack {gone}")
     store = await asyncio.to_thread(find_engine, s3_server, state.cache, progress)
@@ -140,12 +142,23 @@ def _take(
 
     def save(folder: StackFolder) -> None:
         nonlocal described
+        _must_be_free(client, claim.stack)
         subnet = _free_subnet(state, client, claim.stack)
         described = replace(described, settings=replace(settings, subnet=subnet))
         described.save(folder)
 
     lock = take(state, claim.stack, save)
     return folder, described, lock
+
+
+def _must_be_free(client: docker.DockerClient, name: str) -> None:
+    """Raise StackInUse when the engine has a stack of this name: of another user, or state folder."""
+    there = leftovers.find(client, of_stack(name))
+    if made := (*there.containers, *there.networks, *there.volumes):
+        raise StackInUse(
+            f"the engine has a stack {name!r} already ({made[0]} and others), not kept in this state folder: "
+            f"take it down where it was brought up, or say --stack docker:NAME with another name"
+        )
 
 
 def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str) -> str:
@@ -194,6 +207,7 @@ async def _made(
     loading = asyncio.ensure_future(control.ask("preload", modules=list(preload)))
     await _apply(description.settings, key, progress)
     await loading
+    _must_be_used(disks)
     stack = ContainerStack(folder, description, keys_of(description.settings, key), control, claim, disks)
     stack.publish()
     if services is not None or extras:
@@ -218,6 +232,16 @@ def _plug_in(folder: StackFolder, mounts: Mapping[str, str]) -> Mapping[str, Loo
     return disks
 
 
+def _must_be_used(disks: Mapping[str, LoopDisk]) -> None:
+    """Raise StackError where a power cut would take nothing, since the data went elsewhere."""
+    for site, disk in disks.items():
+        if not any((disk.mount / "postgres").iterdir()):
+            raise StackError(
+                f"the database of {site} does not write to its disk at {disk.mount}: does the engine see "
+                f"other mounts than we do? Run both on one machine, outside of containers"
+            )
+
+
 async def _apply(settings: StackSettings, key: Secret, progress: Progress) -> None:
     """Run the program in a process of its own: its SDK keeps state for the whole of one."""
     process = await asyncio.create_subprocess_exec(
@@ -234,10 +258,16 @@ async def _apply(settings: StackSettings, key: Secret, progress: Progress) -> No
     process.stdin.write(json.dumps(told).encode())
     process.stdin.close()
     said = []
-    async for line in process.stderr:
-        said.append(line.decode(errors="replace").rstrip())
-        progress(said[-1])
-    if await process.wait():
+    try:
+        async for line in process.stderr:
+            said.append(line.decode(errors="replace").rstrip())
+            progress(said[-1])
+    except BaseException:  # it would go on making what is about to be removed
+        process.kill()
+        raise
+    finally:
+        await process.wait()
+    if process.returncode:
         raise ProcessFailed("the program could not be applied: " + " ".join(said[-5:]))
 
 

@@ -23,6 +23,9 @@ NOTICED_SECONDS_MAX = 15.0
 
 LOG_LINES = 15
 
+LOCAL_URL = "http+docker://localhost"
+"""What docker-py calls an engine behind a unix socket; one behind ssh is `http+docker://ssh`."""
+
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -37,6 +40,16 @@ class EngineUnreachable(StackError):
         )
 
 
+def connect(host: str | None = None) -> docker.DockerClient:
+    """Return a client of the engine at `host`, else of DOCKER_HOST, else of the usual socket.
+
+    Over ssh by the ssh program of this machine, with its configuration.
+    """
+    if host is None:
+        return docker.from_env(use_ssh_client=True)
+    return docker.DockerClient(base_url=host, use_ssh_client=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """One Docker engine."""
@@ -47,7 +60,7 @@ class Engine:
     def at(cls, host: str | None = None) -> "Engine":
         """Connect to an engine: `host`, else DOCKER_HOST, else the usual socket. Raises EngineUnreachable."""
         try:
-            client = docker.DockerClient(base_url=host) if host else docker.from_env()
+            client = connect(host)
             client.ping()
         except (docker.errors.DockerException, OSError) as error:
             raise EngineUnreachable(host or "DOCKER_HOST or its usual socket", error) from None
@@ -112,8 +125,8 @@ class Engine:
 
     @property
     def local(self) -> bool:
-        """Whether its containers are processes of this machine."""
-        return str(self.client.api.base_url).startswith("http+docker")
+        """Whether its containers are processes of this machine: a socket of ours leads to it, and not ssh."""
+        return str(self.client.api.base_url) == LOCAL_URL
 
     def _lives(self, found: Any) -> bool:
         """Whether the main process of a container runs: the engine learns of a death up to a second later."""

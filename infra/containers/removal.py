@@ -1,11 +1,12 @@
 """Removing all of one stack: from its engines first, then from this machine."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import docker
 
 from infra.containers import leftovers
-from infra.containers.claims import of_all, of_stack
+from infra.containers.claims import OWNER, Claim, of_all, of_stack
+from infra.containers.description import ContainerDescription
 from infra.containers.pulumi_folder import clear, description_of
 from infra.embedded.reaper import remove
 from infra.embedded.state import StackFolder
@@ -22,10 +23,18 @@ def remove_all(folder: StackFolder, engines: Iterable[docker.DockerClient]) -> t
     if description_of(folder) is not None:
         leave(folder)
         return ()
-    named = of_stack(folder.name)
-    gone = [leftovers.remove(engine, lambda claim: named(claim) and of_all(claim)) for engine in engines]
+    leftovers.remove(None, of_stack(folder.name))
+    gone = [leftovers.remove(engine, _made_here(folder)) for engine in engines]
     remove(folder)
     return tuple(said for one in gone for said in one.remaining)
+
+
+def _made_here(folder: StackFolder) -> Callable[[Claim], bool]:
+    """Choose what this stack made: another state folder's may have the same name on the same engine."""
+    named = of_stack(folder.name)
+    described = folder.description.exists()
+    owner = ContainerDescription.load(folder).settings.labels.get(OWNER) if described else None
+    return lambda claim: named(claim) and of_all(claim) and owner in (None, claim.owner)
 
 
 def leave(folder: StackFolder) -> None:
