@@ -7,7 +7,9 @@ import typer
 
 from cutover.cli.answer import Outcome
 from drill.cli import gate, incidents, matrix, planted, report, run_one, sweep
+from infra.disks.errors import DiskError
 from infra.embedded.errors import StackError
+from infra.images.errors import ImageError
 
 EXITS = (
     "Exit status: 0 held; 10 violated; 11 inconclusive; 12 refused, nothing was run; 64 wrong usage; "
@@ -44,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         typer.echo(f"cutover-drill: {error.format_message()}\nNext: cutover-drill --help", err=True)
         return Outcome.WRONG_USAGE.exit_status
-    except (ValueError, OSError, StackError) as error:
+    except (ValueError, OSError, StackError, ImageError, DiskError) as error:
         typer.echo(f"cutover-drill: {error}", err=True)
         return Outcome.REFUSED.exit_status
     except Exception:

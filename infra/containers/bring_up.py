@@ -203,12 +203,12 @@ async def _made(
 ) -> ContainerStack:
     key = Secret(secrets.token_urlsafe(32))
     await asyncio.to_thread(write_file, _key_file(folder), key.reveal())
-    disks = await asyncio.to_thread(_plug_in, folder, description.settings.disks)
+    await asyncio.to_thread(_plug_in, folder, description.settings.disks)
     loading = asyncio.ensure_future(control.ask("preload", modules=list(preload)))
     await _apply(description.settings, key, progress)
     await loading
-    _must_be_used(disks)
-    stack = ContainerStack(folder, description, keys_of(description.settings, key), control, claim, disks)
+    _must_be_used(description.settings.disks)
+    stack = ContainerStack(folder, description, keys_of(description.settings, key), control, claim)
     stack.publish()
     if services is not None or extras:
         await stack.fresh(services=services, extras=extras)
@@ -221,23 +221,22 @@ def _key_file(folder: StackFolder) -> Path:
     return folder.credentials / "key"
 
 
-def _plug_in(folder: StackFolder, mounts: Mapping[str, str]) -> Mapping[str, LoopDisk]:
-    """Give each site its disk, with a folder on it for each of its stores."""
-    disks = {}
+def _plug_in(folder: StackFolder, mounts: Mapping[str, str]) -> None:
+    """Give each site its disk, with a folder on it for each of its stores. Raises StackError."""
     for site, mount in mounts.items():
         image = folder.path / "disks" / f"{site}.img"
-        disks[site] = LoopDisk.make(image, Path(mount), label=site[:LABEL_BYTES_MAX])
+        with power.told():
+            LoopDisk.make(image, Path(mount), label=site[:LABEL_BYTES_MAX])
         for kind in ("postgres", "s3"):
-            (Path(mount) / kind).mkdir(mode=0o755)
-    return disks
+            Path(mount, kind).mkdir(mode=0o755)
 
 
-def _must_be_used(disks: Mapping[str, LoopDisk]) -> None:
+def _must_be_used(mounts: Mapping[str, str]) -> None:
     """Raise StackError where a power cut would take nothing, since the data went elsewhere."""
-    for site, disk in disks.items():
-        if not any((disk.mount / "postgres").iterdir()):
+    for site, mount in mounts.items():
+        if not any(Path(mount, "postgres").iterdir()):
             raise StackError(
-                f"the database of {site} does not write to its disk at {disk.mount}: does the engine see "
+                f"the database of {site} does not write to its disk at {mount}: does the engine see "
                 f"other mounts than we do? Run both on one machine, outside of containers"
             )
 
@@ -280,11 +279,7 @@ async def attach(name: str) -> ContainerStack:
         raise NoSuchStack(f"no stack of containers {name!r} is up") from None
     description = ContainerDescription.load(folder)
     keys = keys_of(description.settings, Secret(_key_file(folder).read_text()))
-    disks = {
-        site: LoopDisk(folder.path / "disks" / f"{site}.img", Path(mount))
-        for site, mount in description.settings.disks.items()
-    }
-    return ContainerStack(folder, description, keys, control, _claim(name, keep=description.keep), disks)
+    return ContainerStack(folder, description, keys, control, _claim(name, keep=description.keep))
 
 
 async def _undo(folder: StackFolder, control: Control) -> None:

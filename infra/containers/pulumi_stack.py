@@ -45,7 +45,7 @@ class PulumiStack(ContainerStack):
         progress: Progress,
     ) -> None:
         claim = Claim(stack=folder.name, owner=this_process(), expires=time.time() + RULE_SECONDS)
-        super().__init__(folder, description, published.keys, control, claim, {})
+        super().__init__(folder, description, published.keys, control, claim)
         self._progress = progress
 
     async def close(self) -> None:

@@ -28,8 +28,7 @@ from infra.containers.publishing import FromHere, outputs_here, publish
 from infra.containers.removal import remove_all
 from infra.containers.together import kill_together, pause_together, resume_together
 from infra.contract import bucket_of
-from infra.disks import fullness
-from infra.disks.loop import LoopDisk
+from infra.embedded import power
 from infra.embedded.buckets import make_bucket
 from infra.embedded.control import Control
 from infra.embedded.errors import ProcessFailed, StackError
@@ -60,13 +59,11 @@ class ContainerStack:
         keys: Keys,
         control: Control,
         claim: Claim,
-        disks: Mapping[str, LoopDisk],
     ) -> None:
         self.folder = folder
         self.description = description
         self._keys = keys
         self.control = control
-        self._disks = disks
         settings = description.settings
         self._engines = {place: Engine.at(settings.hosts.get(place)) for place in self.places}
         self._links = Links(claim, *_ends(description.blueprint.addresses))
@@ -280,12 +277,8 @@ class ContainerStack:
 
     async def power_cut_site(self, site: str) -> Death:
         """Take from a site's disk what was not synced, and everything that runs there with it."""
-        if site not in self._disks:
-            raise StackError(
-                f"{site} has no disk whose power can be cut: bring the stack up with --power-cut, as root"
-            )
         containers = await self._containers(self._at(site))
-        await asyncio.to_thread(self._disks[site].cut)
+        await power.cut(self.folder, site)
         return await self._killed(containers)
 
     async def _killed(self, containers: list[Any]) -> Death:
@@ -304,10 +297,9 @@ class ContainerStack:
         await asyncio.gather(*(self.start(process) for process in self._at(site) if process not in running))
 
     async def _power(self, site: str) -> None:
-        disk = self._disks.get(site)
-        if disk is not None and disk.is_cut:
+        if await power.is_off(self.folder, site):
             await asyncio.gather(*(self._noticed(process) for process in self._at(site)))
-            await asyncio.to_thread(disk.restore)
+            await power.restore(self.folder, (site,))
 
     async def _noticed(self, process: str) -> None:
         """Wait until the engine knows that a container is dead, and has let go of its disk."""
@@ -332,13 +324,11 @@ class ContainerStack:
 
     async def fill_disk(self, site: str) -> None:
         """Fill the disk of a site, which must be one of its own. Raises StackError."""
-        if site not in self._disks:
-            raise StackError(f"{site} has no disk of its own to fill: bring the stack up with --power-cut")
-        await asyncio.to_thread(fullness.fill, self._disks[site].mount)
+        await power.fill(self.folder, site)
 
     async def free_disk(self, site: str) -> None:
         """Make room again on a disk that was filled; what ended meanwhile is `restart_site`'s to start."""
-        await asyncio.to_thread(fullness.free, self._disks[site].mount)
+        await power.free(self.folder, site)
 
     # -- links and stores
 
@@ -351,10 +341,11 @@ class ContainerStack:
         services: Iterable[str] | None = None,
     ) -> None:
         """Put a link (or some services over it) into a mode of `infra.containers.packets`."""
-        if far := [place for place, engine in self._engines.items() if not engine.local]:
+        far = [place for place, engine in self._engines.items() if not engine.local]
+        if far or self.description.settings.spread:
             raise StackError(
-                f"{link} was not cut: the engine of {', '.join(far)} is on another machine, and only there "
-                f"can packets be stopped. Kill or pause a site instead"
+                f"{link} was not cut: {', '.join(far or self.places)} may stand on another machine, and only "
+                f"there can packets be stopped. Kill or pause a site instead"
             )
         await self._links.cut(link, mode, seconds=seconds, services=services)
 
@@ -393,12 +384,15 @@ class ContainerStack:
         for place in self.places:
             await self.resume_site(place)
             await self._power(place)
-        services = [process for site in self.sites for process in self._at(site, SERVICES)]
-        await asyncio.to_thread(kill_together, await self._containers(services))
+        await asyncio.gather(*(self._end_services(site) for site in self.sites))
         running = await self._running()
         stores = [process for process in self._processes if process.endswith(("/postgres", "/s3"))]
         await asyncio.gather(*(self.start(process) for process in stores if process not in running))
         await asyncio.gather(*(self._database(site, "drop") for site in self.sites))
+
+    async def _end_services(self, site: str) -> None:
+        """Of one site at a time: an engine may be here, and the other's on another machine."""
+        await self._killed(await self._containers(self._at(site, SERVICES)))
 
     async def _end_here(self) -> None:
         status = await self.control.ask("status")
@@ -429,7 +423,7 @@ class ContainerStack:
 
     async def settle(self) -> None:
         """Put all that was written onto the disks: what stood before is not what a power cut may take."""
-        await asyncio.gather(*(asyncio.to_thread(disk.sync) for disk in self._disks.values()))
+        await power.settle(self.folder, self.sites)
 
     # -- the end
 

@@ -52,6 +52,8 @@ def free(folder: Path) -> bool:
 def _check(folder: Path) -> None:
     if os.stat(folder).st_dev == os.stat("/").st_dev:
         raise NotFilled(f"{folder} is on the file system of this machine, not on a disk of its own")
+    if not os.path.ismount(folder):
+        raise NotFilled(f"no disk is mounted at {folder}: what would be filled is not the site's own")
     if (room := _free(folder)) > FREE_BYTES_MAX:
         raise NotFilled(f"{folder} has {room >> 30} GiB free: too much for a site's own disk")
 

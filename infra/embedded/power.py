@@ -43,7 +43,7 @@ async def plug_in(folder: StackFolder, sites: Iterable[str]) -> None:
 
 
 def _plug_in(folder: StackFolder, site: str) -> None:
-    with _told():
+    with told():
         disk = LoopDisk.make(
             folder.path / "disks" / f"{site}.img", folder.server(site), label=site[:LABEL_BYTES_MAX]
         )
@@ -58,7 +58,7 @@ async def cut(folder: StackFolder, site: str) -> None:
     """Cut the power of a site's disk; its processes run on, and can write nothing. Raises StackError."""
     disk = disk_of(folder, site)
     if disk is None:
-        raise StackError(f"{site} has no disk of its own: bring the stack up with power_cut=True")
+        raise StackError(f"{site} has no disk of its own: bring the stack up with --power-cut, as root")
     release_memory(folder.server(site) / "data")  # where its id stands cannot be read afterwards
     await _each(folder, [site], LoopDisk.cut)
 
@@ -69,15 +69,26 @@ async def restore(folder: StackFolder, sites: Iterable[str]) -> None:
 
 
 def _restore(disk: LoopDisk) -> None:
-    if not os.path.ismount(disk.mount) or disk.is_cut:
+    if _has_no_power(disk):
         disk.restore()
+
+
+def _has_no_power(disk: LoopDisk) -> bool:
+    return not os.path.ismount(disk.mount) or disk.is_cut
+
+
+async def is_off(folder: StackFolder, site: str) -> bool:
+    """Say whether a site's disk waits for `restore`; one that has none of its own never does."""
+    disk = disk_of(folder, site)
+    with told():
+        return disk is not None and await asyncio.to_thread(_has_no_power, disk)
 
 
 async def fill(folder: StackFolder, site: str) -> None:
     """Fill the disk of a site to the last byte. Raises StackError when it has none of its own."""
     disk = disk_of(folder, site)
     if disk is None:
-        raise StackError(f"{site} has no disk of its own to fill: bring the stack up with power_cut=True")
+        raise StackError(f"{site} has no disk of its own to fill: bring the stack up with --power-cut")
     await asyncio.to_thread(fullness.fill, disk.mount)
 
 
@@ -93,18 +104,18 @@ async def settle(folder: StackFolder, sites: Iterable[str]) -> None:
 
 async def _each(folder: StackFolder, sites: Iterable[str], do: Callable[[LoopDisk], None]) -> None:
     disks = [disk for site in sites if (disk := disk_of(folder, site))]
-    with _told():
+    with told():
         await asyncio.gather(*(asyncio.to_thread(do, disk) for disk in disks))
 
 
 def unplug(folder: StackFolder) -> None:
     """Remove every disk of a stack whose processes are dead, cut or not. Raises StackError."""
-    with _told():
+    with told():
         remove_leftovers(folder.path)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """What goes wrong with a disk goes wrong with the stack."""
     try:
         yield

@@ -59,3 +59,10 @@ def test_a_disk_that_is_too_large_for_a_sites_is_not_filled(
     with pytest.raises(NotFilled, match="too much"):
         fill(disk)
     assert list(disk.iterdir()) == []
+
+
+def test_a_folder_at_which_no_disk_is_mounted_is_not_filled(disk: Path) -> None:
+    (disk / "folder").mkdir()
+    with pytest.raises(NotFilled, match="no disk is mounted"):
+        fill(disk / "folder")
+    assert list((disk / "folder").iterdir()) == []
