@@ -10,6 +10,9 @@ from infra.topology import WITNESS, two_sites
 NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
 """Names become parts of container names and of keys at the witness."""
 
+AS_GO_WRITES_IT = re.compile(r"([1-9]|[1-5]\d)(\.\d*[1-9])?s|([1-9]|[1-5]\d)m([1-5]?\d)(\.\d*[1-9])?s")
+"""Durations of a second to an hour: to Pulumi's provider 60s is a change of 1m0s, at each preview anew."""
+
 NETWORK_BITS = 26
 """Each of a stack's four networks has 62 addresses: the containers of both sites and the witness take 25."""
 
@@ -53,7 +56,7 @@ class StackSettings:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadSettings(f"name {self.name!r}: lower case letters, digits and -, 24 at most")
-        if not re.fullmatch(r"(\d+h)?(\d+m)?(\d+(\.\d+)?s)", self.health_interval):
+        if not AS_GO_WRITES_IT.fullmatch(self.health_interval):
             raise BadSettings(f"health_interval {self.health_interval!r}: write it as 5s, 1.5s or 1m0s")
         _must_be_network(self.subnet)
         places = {*(site.name for site in two_sites().sites), WITNESS}

@@ -49,6 +49,7 @@ NONSENSE: tuple[tuple[Mapping[str, Any], str], ...] = (
         {"links": dict.fromkeys(("east", "west", "witness"), "8.8.8.8")},
         "cutover:links.east: 8.8.8.8 is no private",
     ),
+    ({"healthInterval": "60s"}, "cutover:healthInterval '60s': write it as"),
     ({"s3Image": "store:1"}, "cutover:s3Image: say in s3_variables"),
     ({**FOREIGN, "s3Variables": ["ONE"]}, "cutover:s3Variables: two names"),
     ({"postgres": {"fsync": False}}, "cutover:postgres.fsync: a text is needed"),
