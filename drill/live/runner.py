@@ -126,13 +126,19 @@ class LiveDrill:
     async def _judged_at_rest(self, reached: Access) -> Evidence:
         """Read both sites when nobody writes: a platform works its queue also when no client is there.
 
-        Without that the two sites are read at two moments, and a difference says nothing.
+        Without that the two sites are read at two moments, and a difference says nothing. A
+        fault of a drill that got stuck is healed first, and not in the middle of the next one.
         """
+        if self._healing is not None:
+            await self._healing
         platforms = [f"{site}/platform" for site in (self.plan.source, self.plan.target)]
         await asyncio.gather(*(self.stack.stop(platform) for platform in platforms))
         await self._settle(reached)
         evidence = await self._evidence(reached)
-        await asyncio.gather(*(self.stack.start(platform) for platform in platforms))
+        try:
+            await asyncio.gather(*(self.stack.start(platform) for platform in platforms))
+        except (StackError, OSError) as error:
+            self._problems.append(Witness(what=f"a platform could not be started again: {error}"))
         return evidence
 
     def _workload(self, history: HistoryWriter, reached: Access) -> Workload:

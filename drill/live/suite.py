@@ -79,11 +79,11 @@ class Suite:
                 self.results.append(result)
                 self._tell_of(number, result)
         finally:
-            await (stack.close() if self.keep_stack or self.where.stays else stack.down())
             report = Report(
                 started=started, seconds=monotonic() - began, commit=commit, drills=tuple(self.results)
             )
             write_report(self.folder, report)
+            await (stack.close() if self.keep_stack or self.where.stays else stack.down())
         return report
 
     async def _one(self, stack: Stack, number: int, drill: Drill, commit: str | None) -> DrillResult:
