@@ -23,6 +23,8 @@ STEP_OF_THE_MARGIN = 0.9
 """How far a clock is stepped, as a share of the jump that the plan says we bear."""
 COORDINATORS = ("coordinator", "coordinator two")
 SITES = ("source", "target")
+DEADLY = frozenset({"kill", "power-cut", "cut-then-kill"})
+"""Faults after which a site may stay away for good."""
 
 Act = Callable[["Struck"], Awaitable[None]]
 

@@ -8,7 +8,7 @@ from cutover.model.register import Grant
 from drill.history import HistoryWriter
 from drill.points import Point, PointedJournal, role, roles_of
 from drill.schedule import Strike
-from drill.simulator.faults import COORDINATORS, SIMULATED_FAULTS, Memory, Struck
+from drill.simulator.faults import COORDINATORS, DEADLY, SIMULATED_FAULTS, SITES, Memory, Struck
 from drill.simulator.nap import Nap
 from drill.simulator.world import World
 from drill.workload.clients import Workload
@@ -132,6 +132,8 @@ class Nemesis:
         number = id(armed)
         self._standing[number] = (armed, struck)
         await fault.strike(struck)
+        if strike.seconds is None and strike.fault in DEADLY and strike.victim in SITES:
+            self.world.gone.add(struck.site)
         armed.struck.set()
         if strike.seconds is not None:
             await Nap(strike.seconds)
@@ -146,7 +148,7 @@ class Nemesis:
         self.history.heal(name=armed.strike.fault, victim=armed.strike.victim)
 
     async def heal_all(self, *, away: frozenset[str]) -> None:
-        """Undo whatever stands, but for victims in `away`; nothing strikes any more.
+        """Undo whatever stands, but for what keeps the victims in `away`; nothing strikes any more.
 
         Whoever waits at a crash point for a strike that will not come goes on.
         """
@@ -158,7 +160,7 @@ class Nemesis:
         for armed in self._armed:
             armed.struck.set()
         for number, (armed, _) in list(self._standing.items()):
-            if armed.strike.victim not in away:
+            if armed.strike.seconds is not None or armed.strike.victim not in away:
                 await self._heal(number)
         if not any(self.world.is_running(name) for name in COORDINATORS):
             self.world.start(COORDINATORS[0])

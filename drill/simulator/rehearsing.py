@@ -25,6 +25,7 @@ from drill.planted.plant import Plant
 from drill.points import Point
 from drill.schedule import Schedule
 from drill.simulator.clients import Astray
+from drill.simulator.faults import DEADLY
 from drill.simulator.nap import Nap
 from drill.simulator.nemesis import Nemesis
 from drill.simulator.rehearsal import Conditions, Disturb, Rehearsal, events_of
@@ -51,8 +52,6 @@ SETTLE_SECONDS = 15.0
 """Longest that the other site may take to have everything, once nobody writes any more."""
 OPERATOR_SECONDS = 0.5
 """Pause of the operator between two looks at what the migration waits for."""
-AWAY = frozenset({"kill", "power-cut", "cut-then-kill"})
-"""Faults after which a site may stay away for good."""
 
 
 @dataclass(slots=True)
@@ -297,7 +296,7 @@ class Rehearsing:
     def _away(self) -> frozenset[str]:
         """Victims that the schedule keeps away for good."""
         strikes = self.schedule.strikes
-        return frozenset(one.victim for one in strikes if one.seconds is None and one.fault in AWAY)
+        return frozenset(one.victim for one in strikes if one.seconds is None and one.fault in DEADLY)
 
     def _stuck(self) -> None:
         world = self._world

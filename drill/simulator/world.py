@@ -91,6 +91,7 @@ class World:
     news: asyncio.Event = field(default_factory=asyncio.Event)  #: set at the next entry, and then replaced
     on_point: OnPoint | None = None  #: told of each crash point as a coordinator comes by
     on_journal: Listen | None = None  #: told of each coordinator's journal, once it has one
+    gone: set[str] = field(default_factory=set)  #: sites that died for good: whatever else is undone
     _running: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
     _made: int = 0
 
@@ -159,7 +160,9 @@ class World:
         self.servers[site].crash(None if power else chance)
 
     def restart_site(self, site: str) -> None:
-        """On the same data; every lease is void."""
+        """On the same data, unless it is gone for good; every lease is void."""
+        if site in self.gone:
+            return
         self.hosts[site].up = True
         self.platforms[site] = self._platform(site)
         for kind in KINDS:
