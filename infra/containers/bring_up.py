@@ -44,8 +44,9 @@ POOL = IPv4Network(os.environ.get("CUTOVER_SUBNETS", "198.18.64.0/18"))
 
 STACK_BITS = 24
 
-DRILL_SECONDS = 6 * 3600.0
-"""A stack that is not kept is a leftover after this time, even if its owner cannot be asked (seconds)."""
+DRILL_SECONDS = 48 * 3600.0
+"""A stack that is not kept is a leftover after this time, whoever holds it (seconds): far longer than the
+suite `full` takes, since the owner's death is seen at once on its own machine."""
 
 HEALTH_INTERVAL = "10s"
 """Between two health checks by the engine: whoever brings a stack up here looks for himself. At one a

@@ -27,8 +27,8 @@ from infra.embedded.launch import start_supervisor
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder
 
-RULE_SECONDS = 6 * 3600.0
-"""A rule of ours is a leftover after this time, even if its owner cannot be asked (seconds)."""
+RULE_SECONDS = 48 * 3600.0
+"""A rule of ours is a leftover after this time, whoever holds it (seconds): longer than any suite takes."""
 
 Progress = Callable[[str], None]
 
