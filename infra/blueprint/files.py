@@ -81,23 +81,29 @@ class Files:
             return {"postgres": self._postgres(place)}
         process = f"{place}/{kind}"
         entry = self.entries.get(process) or self.entries.get(kind) or ENTRIES[kind]
-        added = {**self.extras.get(kind, {}), **self.extras.get(process, {})}
-        return {"entry": entry, "settings": {**self._settings(place, kind), **added}}
+        return {"entry": entry, "settings": {**self._settings(place, kind), **self._added(process)}}
 
     def _postgres(self, site: str) -> Document:
         networks = (site,) if self.blueprint.settings.spread else (site, "link")
         hosts = [EVERYWHERE + "/0"] if self.blueprint.settings.spread else self._subnets(networks)
-        own = ON_OWN_DISK if site in self.blueprint.settings.disks else {}
-        settings = {**own, **self.blueprint.settings.postgres, **self.extras.get(f"{site}/postgres", {})}
         return {
             "version": None,
             "port": self._reach.port(Service.POSTGRES),
-            "settings": settings,
+            "settings": self.database_settings(site),
             "passwords_file": f"{INSIDE}/passwords.json",
             "schema": "sample_platform/schema.sql",
             "hosts": hosts,
             "database": self.run.database,
         }
+
+    def database_settings(self, site: str) -> Document:
+        """Return what the server of a site is started with besides its own configuration."""
+        own = ON_OWN_DISK if site in self.blueprint.settings.disks else {}
+        return {**own, **self.blueprint.settings.postgres, **self._added(f"{site}/postgres")}
+
+    def _added(self, process: str) -> Document:
+        """Return the added settings of one process: those of its kind, then its own."""
+        return {**self.extras.get(process.partition("/")[2], {}), **self.extras.get(process, {})}
 
     def _subnets(self, networks: tuple[str, ...]) -> list[str]:
         return [str(self._reach.subnet(network)) for network in networks]

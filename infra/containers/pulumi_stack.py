@@ -13,6 +13,7 @@ from typing import Any
 
 import docker.errors
 
+from cutover.model.outputs import Outputs
 from infra.components.exports import Published
 from infra.containers.claims import Claim, this_process
 from infra.containers.description import ContainerDescription
@@ -47,6 +48,20 @@ class PulumiStack(ContainerStack):
         claim = Claim(stack=folder.name, owner=this_process(), expires=time.time() + RULE_SECONDS)
         super().__init__(folder, description, published.keys, control, claim)
         self._progress = progress
+
+    async def fresh(
+        self,
+        *,
+        services: Services | None = None,
+        extras: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Outputs:
+        """As ContainerStack.fresh; StackError for other settings of databases that hold what is not ours."""
+        if any(told and process.endswith("postgres") for process, told in (extras or {}).items()):
+            raise StackError(
+                "the databases of a stack of Pulumi's keep their settings: put this planted bug into a stack "
+                "that the drills bring up, --stack docker"
+            )
+        return await super().fresh(services=services, extras=extras)
 
     async def close(self) -> None:
         """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""

@@ -369,13 +369,25 @@ class ContainerStack:
     ) -> Outputs:
         """Begin a new run: empty database, new buckets, new witness prefix; see EmbeddedStack.fresh."""
         await self._end_run()
+        before = self._database_settings()
         entries = self._given[0] if services is None else _entries_of(services)
         self._given = (entries, self._given[1] if extras is None else dict(extras))
-        told = replace(self.description, entries=entries, extras=self._given[1], run=self.description.run + 1)
-        self.description = told
-        told.save(self.folder)
+        self.description = replace(self.description, entries=entries, extras=self._given[1])
+        changed = [site for site, told in self._database_settings().items() if told != before[site]]
+        await asyncio.gather(*(self._restart_database(site) for site in changed))
+        self.description = replace(self.description, run=self.description.run + 1)
+        self.description.save(self.folder)
         await self._begin_run()
         return self.outputs()
+
+    def _database_settings(self) -> Mapping[str, Mapping[str, object]]:
+        return {site: self._files.database_settings(site) for site in self.sites}
+
+    async def _restart_database(self, site: str) -> None:
+        """Start a server with its present settings; it may make the database of the run that is over anew."""
+        await self.stop(f"{site}/postgres")
+        await self.start(f"{site}/postgres")
+        await self._database(site, "drop")
 
     async def _end_run(self) -> None:
         """Kill what served the last run, mend what it broke, and drop its databases."""
