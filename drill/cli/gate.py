@@ -27,7 +27,7 @@ DrillsOption = Annotated[
     str,
     typer.Option(
         "--drills",
-        help="smoke, full, stages or power-cut (root only), or random:N for N kills at random moments.",
+        help="smoke or full; brief, stages or power-cut (root only); random:N for N kills at random moments.",
     ),
 ]
 ContentOption = Annotated[

@@ -1,4 +1,4 @@
-"""The field of a live drill: what faults do to an embedded stack, and what they hit."""
+"""The field of a live drill: what faults do to a stack, and what they hit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Runs one drill on an embedded stack, from a fresh run to its verdict."""
+"""Runs one drill on a stack, from a fresh run to its verdict."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
