@@ -44,6 +44,11 @@ class Drill:
         return FAULTS[self.fault].needs if self.fault is not None else ()
 
     @property
+    def breaks_links(self) -> bool:
+        """Whether links are cut in it, or slowed."""
+        return self.fault is not None and FAULTS[self.fault].breaks_links
+
+    @property
     def cuts_power(self) -> bool:
         """Whether what was not synced is lost in it."""
         return self.fault is not None and FAULTS[self.fault].cuts_power

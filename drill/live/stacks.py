@@ -149,6 +149,15 @@ async def bring_up(
     return found
 
 
+def can_cut(*, holding: bool) -> None:
+    """Raise StackError where links of containers cannot be cut, or (`holding`) packets not be held back."""
+    from infra.containers import holders, netfilter
+
+    netfilter.check_available()
+    if holding:
+        holders.check_available()
+
+
 def _containers() -> ModuleType:
     try:
         from infra.containers import bring_up as runtime

@@ -11,7 +11,7 @@ from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
-from drill.live.stacks import EMBEDDED, Stack, Where, bring_up
+from drill.live.stacks import EMBEDDED, Stack, Where, bring_up, can_cut
 from drill.live.unsynced import explained
 from drill.nemesis import DISK, PACKETS
 from drill.report import DrillResult, Report, history_name, write_report
@@ -34,6 +34,9 @@ def needs_disks(drills: Sequence[Drill], where: Where) -> bool:
             f"{holding[0].name!r} was not run: the links of an embedded stack hold back and lose no single "
             f"packets. Take containers: --stack docker; or a drill in virtual time: --fidelity simulated"
         )
+    breaking = [drill for drill in drills if drill.breaks_links]
+    if breaking and where.stack != EMBEDDED:
+        can_cut(holding=bool(holding))
     asking = [drill for drill in drills if DISK in drill.needs]
     if asking and (why := why_impossible()):
         raise Impossible(

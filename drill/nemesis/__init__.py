@@ -68,6 +68,11 @@ class Fault:
     on_links: bool = False  #: breaks links, and leaves who runs alone
 
     @property
+    def breaks_links(self) -> bool:
+        """Whether a link is cut or slowed, alone or before something else."""
+        return self.on_links or self.name in ("cut-then-kill", "cut-then-lose", "isolate")
+
+    @property
     def cuts_power(self) -> bool:
         """Whether what was not synced is lost."""
         return self.name == POWER_CUT

@@ -33,6 +33,7 @@ from infra.embedded.claim import free_name, take
 from infra.embedded.control import Control
 from infra.embedded.errors import NoPowerCut, NoSuchStack, ProcessFailed, StackError, StackInUse
 from infra.embedded.launch import start_supervisor
+from infra.embedded.processes import MARKER
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder, is_locked, write_file
 from infra.images.build import ensure_image
@@ -206,7 +207,7 @@ async def _made(
     await asyncio.to_thread(write_file, _key_file(folder), key.reveal())
     await asyncio.to_thread(_plug_in, folder, description.settings.disks)
     loading = asyncio.ensure_future(control.ask("preload", modules=list(preload)))
-    await _apply(description.settings, key, progress)
+    await _apply(folder, description.settings, key, progress)
     await loading
     _must_be_used(description.settings.disks)
     stack = ContainerStack(folder, description, keys_of(description.settings, key), control, claim)
@@ -242,13 +243,14 @@ def _must_be_used(mounts: Mapping[str, str]) -> None:
             )
 
 
-async def _apply(settings: StackSettings, key: Secret, progress: Progress) -> None:
+async def _apply(folder: StackFolder, settings: StackSettings, key: Secret, progress: Progress) -> None:
     """Run the program in a process of its own: its SDK keeps state for the whole of one."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "infra.containers.applier",
         cwd=CHECKOUT,
+        env={**os.environ, MARKER: str(folder.path)},  # a leftover of a killed harness makes nothing more
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -8,7 +8,7 @@ from infra.containers import leftovers
 from infra.containers.claims import OWNER, Claim, of_all, of_stack
 from infra.containers.description import ContainerDescription
 from infra.containers.pulumi_folder import clear, description_of
-from infra.embedded.reaper import remove
+from infra.embedded.reaper import kill_leftovers, remove
 from infra.embedded.state import StackFolder
 
 
@@ -23,6 +23,7 @@ def remove_all(folder: StackFolder, engines: Iterable[docker.DockerClient]) -> t
     if description_of(folder) is not None:
         leave(folder)
         return ()
+    kill_leftovers(folder)
     leftovers.remove(None, of_stack(folder.name))
     gone = [leftovers.remove(engine, _made_here(folder)) for engine in engines]
     remove(folder)

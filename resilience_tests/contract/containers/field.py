@@ -40,10 +40,10 @@ def why_not() -> str | None:
         return "only root sees the engine's containers as processes and may set packet rules"
     if shutil.which("iptables-save") is None:
         return "iptables is not installed"
-    return _why_no_engine()
+    return why_no_engine()
 
 
-def _why_no_engine() -> str | None:
+def why_no_engine() -> str | None:
     """Try its socket first: the client leaks one of its own when nobody listens."""
     host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not host.startswith("unix://"):

@@ -16,6 +16,7 @@ from docker.models.containers import Container
 
 from infra.containers.claims import STACK, Claim, this_process
 from infra.images.health import health_command
+from resilience_tests.contract.containers.field import why_no_engine
 
 HEALTHY_SECONDS_MAX = 60.0
 """Longest wait for a container to be healthy (seconds); idle it takes three."""
@@ -195,6 +196,8 @@ def _health(container: Container) -> str:
 
 def engine() -> docker.DockerClient | str:
     """Return the engine, or why there is none."""
+    if why := why_no_engine():
+        return why
     try:
         client = docker.from_env()
         client.ping()
