@@ -126,26 +126,28 @@ async def bring_up(
             power_cut=power_cut,
             progress=tell,
         )
-    containers = _containers()
     planted = {"services": services, "extras": extras} if plant else {}
-    if where.stack == DOCKER:
-        made: Stack = await containers.up(
-            name,
-            keep=keep,
-            preload=preloaded(),
-            power_cut=power_cut,
-            s3_server=where.s3_server,
-            progress=tell,
-            **planted,
-        )
-        return made
+    if where.stays:
+        return await _of_pulumi(tell, where, planted, power_cut=power_cut)
+    made: Stack = await _containers().up(
+        name,
+        keep=keep,
+        preload=preloaded(),
+        power_cut=power_cut,
+        s3_server=where.s3_server,
+        progress=tell,
+        **planted,
+    )
+    return made
+
+
+async def _of_pulumi(tell: Tell, where: Where, planted: Mapping[str, object], *, power_cut: bool) -> Stack:
     if power_cut:
         raise StackError(
             f"{where.stack}: only a stack that the drills bring up has disks whose power they can cut"
         )
-    found: Stack = await containers.of_pulumi(
-        where.stack.partition(":")[2], preload=preloaded(), progress=tell, **planted
-    )
+    name = where.stack.partition(":")[2]
+    found: Stack = await _containers().of_pulumi(name, preload=preloaded(), progress=tell, **planted)
     return found
 
 

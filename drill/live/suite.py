@@ -26,8 +26,13 @@ class Impossible(ValueError):
     """A drill needs what this machine, or this user, has not; nothing was run."""
 
 
-def needs_disks(drills: Sequence[Drill], where: Where) -> bool:
-    """Whether sites need disks of their own. Raises Impossible for a drill that cannot be run here."""
+def needs_disks(drills: Sequence[Drill]) -> bool:
+    """Whether sites need disks of their own."""
+    return any(DISK in drill.needs for drill in drills)
+
+
+def check_possible(drills: Sequence[Drill], where: Where) -> None:
+    """Raise Impossible, or StackError, for a drill that cannot be run here; before anything is made."""
     holding = [drill for drill in drills if PACKETS in drill.needs]
     if holding and where.stack == EMBEDDED:
         raise Impossible(
@@ -43,7 +48,6 @@ def needs_disks(drills: Sequence[Drill], where: Where) -> bool:
             f"{asking[0].name!r} was not run: {why}. Without a disk of its own: --fault kill; without a real "
             f"disk: --fidelity simulated"
         )
-    return bool(asking)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class Suite:
 
     async def run(self) -> Report:
         """Bring the stack up, run every drill, write the report after each, and take the stack down."""
-        power_cut = needs_disks(self.drills, self.where)
+        check_possible(self.drills, self.where)
         began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
         stack = await bring_up(
             self.tell,
@@ -70,7 +74,7 @@ class Suite:
             keep=self.keep_stack,
             name=self.name,
             plant=self.drills[0].plant,
-            power_cut=power_cut,
+            power_cut=needs_disks(self.drills),
         )
         try:
             for number, drill in enumerate(self.drills, start=1):

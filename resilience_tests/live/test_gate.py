@@ -17,7 +17,7 @@ from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
 from drill.live.stacks import Stack, Where, bring_up
-from drill.live.suite import needs_disks
+from drill.live.suite import check_possible, needs_disks
 from drill.pytest_plugin import chosen_drills
 from drill.report import DrillResult, history_name
 from drill.sample_plan import sample_plan
@@ -59,7 +59,8 @@ async def gate(
 ) -> AsyncIterator[Gate]:
     """Both sites and the witness, up once for all drills."""
     keep = bool(request.config.getoption("--keep-stack"))
-    power_cut = needs_disks(chosen_drills(request.config), Where())
+    check_possible(chosen_drills(request.config), Where())
+    power_cut = needs_disks(chosen_drills(request.config))
     stack = await bring_up(print, Where(), keep=keep, name=KEPT if keep else None, power_cut=power_cut)
     yield Gate(stack, tmp_path_factory.mktemp("gate"))
     await (stack.close() if keep else stack.down())
