@@ -49,5 +49,13 @@ class Touched:
             self._visible = self._unseen.popleft()[0]
 
     def confirmable(self, durable: Position) -> Position | None:
-        """How far the log may be forgotten while tables are being copied."""
-        return durable if not self._unseen else self._visible
+        """How far the log may be forgotten while tables are being copied.
+
+        What is visible at the peer may not be on this site's disk yet, and what
+        is on the disk may not be visible: the log is kept from the lesser on.
+        """
+        if not self._unseen:
+            return durable
+        if self._visible is None or durable.reaches(self._visible):
+            return self._visible
+        return durable

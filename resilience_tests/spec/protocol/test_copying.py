@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutover.engine.touched import Touched
 from cutover.model.change import Delete, Insert, Transaction, Truncate, Update
 from cutover.model.plan import Deletes, Gates
 from cutover.model.position import XID_SPAN, Position, Snapshot
@@ -75,3 +76,17 @@ def test_where_the_plan_says_so_a_delete_without_a_request_is_stopped(
     strict = replace(PLAN, deletes=Deletes.REQUIRE_REQUEST)
     reason = reason_to_brake(strict, transaction(Delete(TABLE, ("1",)), request=request_id))
     assert (reason is not None) == braked
+
+
+@given(applied=st.integers(1, 8), durable=st.integers(0, 8), visible=st.integers(0, 8))
+def test_the_log_is_forgotten_only_where_it_is_both_durable_here_and_visible_there(
+    applied: int, durable: int, visible: int
+) -> None:
+    """Either alone loses changes: those of a crash here, or those that a chunk read since does not show."""
+    touched = Touched()
+    for number in range(1, applied + 1):
+        place = Position("db", 1, number)
+        touched.note(Transaction(xid=100 + number, position=place, changes=(Delete(TABLE, (str(number),)),)))
+    touched.saw(Snapshot(xmin=101 + visible, xmax=200))
+    found = touched.confirmable(Position("db", 1, min(durable, applied)))
+    assert (found.offset if found else 0) == min(durable, applied, visible)
