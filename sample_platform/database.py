@@ -158,8 +158,9 @@ class Database:
         statement without parameters may be several.
         """
         for _ in range(3):
+            engine = self._engine  # another request may learn meanwhile that it is there
             try:
-                standing = Query.INSTALLED if self._engine else Query.PLAIN
+                standing = Query.INSTALLED if engine else Query.PLAIN
                 text = f"begin; select set_config('cutover.request_id', '{request}', true), {standing}"
                 cursor = await connection.execute(text.encode(), prepare=False)
             except _ENGINE_GONE:
@@ -169,7 +170,7 @@ class Database:
             cursor.nextset()
             row = await cursor.fetchone()
             assert row is not None
-            if row[1] == self._engine:
+            if row[1] == engine:
                 return _standing(row[1:])
             await _roll_back(connection)
             self._engine = True
@@ -179,15 +180,16 @@ class Database:
         self, connection: Connection, query: Query, params: Sequence[object]
     ) -> tuple[list[Row], Standing]:
         for _ in range(3):
+            engine = self._engine
             try:
-                cursor = await connection.execute(query.spellings[self._engine], params)
+                cursor = await connection.execute(query.spellings[engine], params)
             except _ENGINE_GONE:
-                if not self._engine:
+                if not engine:
                     raise
                 self._engine = False
                 continue
             rows = await cursor.fetchall()
-            if rows[0][0] == self._engine:
+            if rows[0][0] == engine:
                 return rows, _standing(rows[0])
             self._engine = True
         raise Unavailable("the engine's functions come and go")

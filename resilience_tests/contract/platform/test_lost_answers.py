@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+import psycopg
 import pytest
 
+from resilience_tests.contract.platform.servers import ENGINE, Server
 from resilience_tests.contract.platform.world import log_in
 from sample_platform.body import BytesBody
 from sample_platform.client import Client
-from sample_platform.database import Address, Database
+from sample_platform.database import Address, Database, Query
 from sample_platform.errors import Unavailable, Unknown
 from sample_platform.model import NewPost
 from sample_platform.postgres import PostgresRecords
@@ -53,6 +55,9 @@ async def relayed(address: Address, *, words: bytes, forward: bool) -> AsyncIter
 
     async with listening(handle) as port:
         yield replace(address, port=port)
+
+
+DEADLINE_SECONDS = 20.0
 
 
 async def _until(words: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
@@ -158,3 +163,23 @@ async def test_a_platform_that_never_answers_is_unknown_in_bounded_time() -> Non
         with pytest.raises(Unknown):
             await client.delete("p-1", user="ada", request="d-1")
         held.set()
+
+
+async def test_a_question_that_was_under_way_when_the_engine_was_noticed_is_asked_again(
+    server: Server, fresh_database: Address
+) -> None:
+    """It is told that there is an engine, not who serves: that is no word for "not this site"."""
+    server.execute(ENGINE, fresh_database.database)
+    database, at = Database(fresh_database), fresh_database
+    slow = Query("select {standing}, pg_advisory_xact_lock_shared(1)::text")
+    with psycopg.connect(host=at.host, port=at.port, dbname=at.database, user=at.user) as held:
+        held.execute("select pg_advisory_lock(1)")
+        late = asyncio.ensure_future(database.read(slow))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            waits = "select 1 from pg_locks where locktype = 'advisory' and not granted"
+            while not await asyncio.to_thread(server.execute, waits):
+                pass
+        assert (await database.standing()).epoch == 1
+        held.execute("select pg_advisory_unlock(1)")
+    assert (await late)[1].epoch == 1
+    await database.close()
