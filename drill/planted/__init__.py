@@ -8,6 +8,7 @@ from drill.planted.applies_while_serving import APPLIES_WHILE_SERVING
 from drill.planted.bodies_swapped import BODIES_SWAPPED
 from drill.planted.bytes_never_copied import BYTES_NEVER_COPIED
 from drill.planted.chunk_over_stream import CHUNK_OVER_STREAM
+from drill.planted.confirmed_early import CONFIRMED_EARLY
 from drill.planted.conflict_by_delete import CONFLICT_BY_DELETE
 from drill.planted.delete_on_absence import DELETE_ON_ABSENCE
 from drill.planted.durability import FSYNC_OFF, SYNCHRONOUS_COMMIT_OFF
@@ -66,6 +67,7 @@ PLANTS: Mapping[str, Plant] = {
         CHUNK_OVER_STREAM,
         POSITION_AFTER_COPY,
         POSITION_AHEAD,
+        CONFIRMED_EARLY,
         APPLIED_OUT_OF_ORDER,
         WAY_BACK_LATE,
         COMMENTS_MISSING,

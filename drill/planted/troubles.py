@@ -201,6 +201,10 @@ DIES_WHILE_COPIED = Circumstances(
     told="the source dies for longer than a lease while it is copied",
     strikes=(Strike(fault="kill", victim="source", point="backfill/follow:after", seconds=6.0),),
 )
+TARGET_LOSES_POWER = Circumstances(
+    told="the target loses its power while changes reach it",
+    strikes=(Strike(fault="power-cut", victim="target", point=ELIGIBLE, seconds=1.0),),
+)
 COORDINATOR_SLEEPS = Circumstances(
     told="a coordinator freezes as it opens the target, and wakes after another one has rolled back",
     ending="roll-back",
