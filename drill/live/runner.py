@@ -334,18 +334,12 @@ class LiveDrill:
             self._problems.append(Witness(what=f"nobody can say which site serves: {error}"))
             return Evidence(serving=None, other=None, stage="")
         first, second = await asyncio.gather(self._stores(serving), self._stores(self.plan.peer(serving)))
-        drill = self.drill
-        planned = (
-            (Scheduled(fault=drill.fault, victim=drill.victim or "", point=drill.point or ""),)
-            if drill.fault
-            else ()
-        )
         return Evidence(
             serving=with_quarantine_of(first, second),
             other=second,
             stage=stage.value,
             complete=stage in (Stage.COMPLETE, Stage.ROLLED_BACK),
-            scheduled=planned,
+            scheduled=_scheduled(self.drill),
             content=self.content,
             conflicts_expected=bool(self._partings),
             announced=self._announced(),
@@ -368,6 +362,33 @@ class LiveDrill:
     def _progress(self) -> tuple[Finding, ...]:
         verdict = Verdict.INCONCLUSIVE if self._problems else Verdict.HELD
         return (Finding(checker="progress", verdict=verdict, witnesses=tuple(self._problems)),)
+
+
+def broken_off(
+    drill: Drill, error: Exception, history: Path, *, seconds: float, commit: str | None
+) -> DrillResult:
+    """The result of a drill whose stack or witness failed its harness: nobody can say."""
+    recorded = history_of(read_history(history) if history.exists() else ())
+    what = f"the drill broke off, so that nobody looked at what is left: {error}"
+    findings = (Finding(checker="progress", verdict=Verdict.INCONCLUSIVE, witnesses=(Witness(what=what),)),)
+    return DrillResult(
+        name=drill.name,
+        seed=drill.seed,
+        fidelity="live",
+        schedule=_scheduled(drill),
+        plant=drill.plant,
+        seconds=seconds,
+        repeat=drill.command(commit),
+        findings=findings,
+        measures=measure(recorded, findings),
+        history=history if history.exists() else None,
+    )
+
+
+def _scheduled(drill: Drill) -> tuple[Scheduled, ...]:
+    if drill.fault is None:
+        return ()
+    return (Scheduled(fault=drill.fault, victim=drill.victim or "", point=drill.point or ""),)
 
 
 def _at_soak(state: State) -> bool:

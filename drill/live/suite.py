@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
+from cutover.errors import CutoverError
 from cutover.model.plan import Plan
 from drill.commit import commit_here
 from drill.drills import Drill
-from drill.live.runner import LiveDrill
+from drill.live.runner import LiveDrill, broken_off
 from drill.live.services import extras_of, services_of
 from drill.live.stacks import EMBEDDED, Stack, Where, bring_up, can_cut
 from drill.live.unsynced import explained
@@ -18,6 +19,7 @@ from drill.report import DrillResult, Report, history_name, write_report
 from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
 from infra.disks.loop import why_impossible
+from infra.embedded.errors import StackError
 
 Tell = Callable[[str], None]
 
@@ -65,7 +67,10 @@ class Suite:
     results: list[DrillResult] = field(default_factory=list)
 
     async def run(self) -> Report:
-        """Bring the stack up, run every drill, write the report after each, and take the stack down."""
+        """Bring the stack up, run every drill, write the report, and take the stack down.
+
+        Raises StackError, with nothing run, when the stack cannot be brought up.
+        """
         check_possible(self.drills, self.where)
         began, started, commit = monotonic(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
         stack = await bring_up(
@@ -78,9 +83,7 @@ class Suite:
         )
         try:
             for number, drill in enumerate(self.drills, start=1):
-                if number > 1:
-                    await stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
-                result = await self._one(stack, number, drill, commit)
+                result = await self.attempt(stack, number, drill, commit)
                 result = explained(result, drill, self.where.s3_server)
                 result = replace(result, repeat=self.where.added_to(result.repeat))
                 self.results.append(result)
@@ -92,6 +95,18 @@ class Suite:
             write_report(self.folder, report)
             await (stack.close() if self.keep_stack or self.where.stays else stack.down())
         return report
+
+    async def attempt(self, stack: Stack, number: int, drill: Drill, commit: str | None) -> DrillResult:
+        """A drill that breaks off is inconclusive, and takes no other one's verdict with it."""
+        began = monotonic()
+        try:
+            if number > 1:
+                await stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
+            return await self._one(stack, number, drill, commit)
+        except (StackError, CutoverError) as error:
+            self.tell(f"[{number}/{len(self.drills)}] broke off: {error}")
+            history = self.folder / history_name(number, drill.name)
+            return broken_off(drill, error, history, seconds=monotonic() - began, commit=commit)
 
     async def _one(self, stack: Stack, number: int, drill: Drill, commit: str | None) -> DrillResult:
         self.tell(f"[{number}/{len(self.drills)}] {drill.name}")

@@ -1,0 +1,58 @@
+"""A suite whose stack fails in the middle still says what it knows."""
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from cutover.errors import CutoverError, SiteUnreachable
+from drill.drills import Drill
+from drill.history import HistoryWriter
+from drill.live.stacks import Stack
+from drill.live.suite import Suite
+from drill.report import DrillResult, history_name
+from drill.verdict import Verdict
+from infra.embedded.errors import StackError
+
+DRILL = Drill(seed=7, fault="kill", victim="source", point="drain")
+NO_STACK = cast(Stack, None)  # the first drill of a suite asks nothing of it before it runs
+
+
+class Failing(Suite):
+    """Its drills write a line of history, and then the machinery fails."""
+
+    error: StackError | CutoverError = StackError("the engine went away")
+
+    async def _one(self, stack: Stack, number: int, drill: Drill, commit: str | None) -> DrillResult:
+        file = self.folder / history_name(number, drill.name)
+        file.parent.mkdir()
+        with file.open("wb") as sink:
+            HistoryWriter(sink, lambda: 0.5).fault(name="kill", victim="source", point="drain", bite={})
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [StackError("the engine went away"), SiteUnreachable("witness", "no answer")]
+)
+def test_a_drill_whose_stack_fails_is_inconclusive_and_not_the_end_of_its_suite(
+    tmp_path: Path, error: StackError | CutoverError
+) -> None:
+    """Before, the suite ended as if nothing had been run, and a violation of an earlier drill with it."""
+    told: list[str] = []
+    suite = Failing(drills=[DRILL], folder=tmp_path, tell=told.append)
+    suite.error = error
+    result = asyncio.run(suite.attempt(NO_STACK, 1, DRILL, "abc"))
+    assert (result.verdict, result.repeat) == (Verdict.INCONCLUSIVE, DRILL.command("abc"))
+    [finding] = result.findings
+    assert finding.witnesses[0].what.endswith(str(error))
+    assert result.history is not None
+    assert [planned.fault for planned in result.schedule] == ["kill"]
+    assert str(error) in told[-1]
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_verdict(tmp_path: Path) -> None:
+    suite = Failing(drills=[DRILL], folder=tmp_path, tell=lambda _: None)
+    suite.error = cast(StackError, AssertionError("ours"))
+    with pytest.raises(AssertionError):
+        asyncio.run(suite.attempt(NO_STACK, 1, DRILL, None))
