@@ -120,6 +120,9 @@ async def _the_serving_site_is_lost(shop: Shop) -> None:
     """East had stopped following; both change one customer."""
     alive = await read(shop, "promote_survivor", "east")
     assert (alive.status, "has just renewed its lease" in alive.answer["error"]) == (12, True)
+    (hits,) = (await shop.ask("west", "SELECT hits FROM visits WHERE page = 'page 0'"))[0]
+    arrived = f"SELECT hits = {hits} FROM visits WHERE page = 'page 0'"
+    await shop.until("what was written before is there", "east", arrived)
     await shop.stack.kill("east/worker")
     await shop.ask(
         "west", """UPDATE "Shop"."Customers" SET tags = '{west}' WHERE "E-Mail" = 'c1@example.org'"""
