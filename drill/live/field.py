@@ -9,6 +9,8 @@ from cutover.model.position import Position
 from drill.live.stacks import Stack
 from drill.nemesis import BETWEEN
 from drill.points import ROLES
+from infra.embedded.errors import ProcessFailed
+from infra.embedded.groups import Death
 
 COORDINATOR = "operator/coordinator"
 STAND_IN = "operator/coordinator.2"
@@ -35,7 +37,7 @@ class LiveField:
 
     async def kill_site(self, site: str) -> None:
         """All of it at one instant."""
-        await self.stack.kill_site(self.site(site))
+        _check_bite(await self.stack.kill_site(self.site(site)), site)
 
     async def power_cut(self, site: str) -> None:
         """All of it, with what it had not synced."""
@@ -48,7 +50,7 @@ class LiveField:
     async def kill_process(self, victim: str) -> None:
         """SIGKILL."""
         self.dead[victim] = None
-        await self.stack.kill(self.process(victim))
+        _check_bite(await self.stack.kill(self.process(victim)), victim)
 
     async def start_process(self, victim: str) -> None:
         """Start it again; a coordinator's second life does not stop at the crash point."""
@@ -129,6 +131,12 @@ class LiveField:
     def _links(self) -> tuple[str, str]:
         source, target = self.plan.source, self.plan.target
         return f"{source}-{target}", f"{target}-{source}"
+
+
+def _check_bite(death: Death, victim: str) -> None:
+    """What was dead already was not killed by us: a drill must not take a crash for its own fault."""
+    if death.processes == 0:
+        raise ProcessFailed(f"{victim} was not running any more, so nothing of it was killed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -260,7 +260,7 @@ class ContainerStack:
         if process.startswith(f"{OPERATOR}/"):
             await self.control.ask("pause", name=process)
         else:
-            await asyncio.to_thread(pause_together, [await self._container(process)])
+            await self._paused(process, [await self._container(process)])
 
     async def resume(self, process: str) -> None:
         """Let a paused process run on."""
@@ -309,7 +309,11 @@ class ContainerStack:
 
     async def pause_site(self, site: str) -> None:
         """Freeze everything at a place."""
-        await asyncio.to_thread(pause_together, await self._containers(self._at(site)))
+        await self._paused(site, await self._containers(self._at(site)))
+
+    async def _paused(self, what: str, containers: list[Any]) -> None:
+        if (await asyncio.to_thread(pause_together, containers)).containers == 0:
+            raise ProcessFailed(f"{what} is not running, so nothing of it was paused")
 
     async def resume_site(self, site: str) -> None:
         """Let everything at a paused place run on."""

@@ -14,7 +14,7 @@ from infra.embedded.binaries import find_binaries
 from infra.embedded.claim import claim, free_name
 from infra.embedded.control import Control
 from infra.embedded.description import Description, kind_of
-from infra.embedded.errors import NoSuchStack
+from infra.embedded.errors import NoSuchStack, ProcessFailed
 from infra.embedded.groups import Death
 from infra.embedded.launch import start_supervisor
 from infra.embedded.postgres import Server, prepared
@@ -280,7 +280,8 @@ class EmbeddedStack:
 
     async def pause_site(self, site: str) -> None:
         """Freeze everything at a place."""
-        await self._control.ask("pause", group=site)
+        if (await self._control.ask("pause", group=site))["processes"] == 0:
+            raise ProcessFailed(f"{site} is not running, so nothing of it was paused")
 
     async def resume_site(self, site: str) -> None:
         """Let everything at a paused place run on."""

@@ -21,7 +21,9 @@ from psycopg import sql
 from psycopg2.extras import LogicalReplicationConnection
 
 from cutover.model.outputs import Credentials, Outputs
-from infra.embedded.errors import ProcessFailed, StackInUse
+from drill.live.field import LiveField
+from drill.sample_plan import sample_plan
+from infra.embedded.errors import ProcessFailed, StackError, StackInUse
 from infra.embedded.processes import Identity, identify, marked_with, tree_of, wait_gone, working_in
 from infra.embedded.stack import EmbeddedStack, list_stacks, reap
 from infra.embedded.state import StateFolder
@@ -168,6 +170,18 @@ async def test_a_paused_site_can_be_killed(stack: EmbeddedStack) -> None:
     members = [who for pid in tree_of(await _roots(stack, "east")) if (who := identify(pid))]
     await stack.kill_site("east")
     assert wait_gone(members, DEADLINE) == []
+
+
+async def test_what_is_dead_already_is_not_taken_for_killed(stack: EmbeddedStack) -> None:
+    """A worker that crashed by itself before its fault struck would be taken for the fault's victim."""
+    field = LiveField(stack, sample_plan(), {}, "nothing")
+    await stack.kill("west/worker")
+    with pytest.raises(StackError, match="not running"):
+        await field.kill_process("worker")
+    await field.kill_site("target")
+    for strike in (field.kill_site, field.pause_site):
+        with pytest.raises(ProcessFailed, match="not running"):
+            await strike("target")
 
 
 async def test_killing_a_service_takes_what_it_made_and_nothing_else(stack: EmbeddedStack) -> None:
