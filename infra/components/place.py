@@ -76,14 +76,15 @@ class Standing(pulumi.ComponentResource):
         }
 
     def _volume(self, keeper: Container, name: str) -> docker.Volume:
-        labels = self._args.labels.of(keeper.place, keeper.kind)
+        """Declare a volume whose labels may change: else the provider would delete it with its data."""
+        labels = self._args.labels.of_data(keeper.place, keeper.kind)
         return docker.Volume(
             f"{self._name}-{keeper.kind}",
             docker.VolumeArgs(
                 name=name,
                 labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in labels.items()],
             ),
-            self._options(delete_before_replace=True),
+            self._options(delete_before_replace=True, ignore_changes=["labels"]),
         )
 
     def _all_containers(self) -> Mapping[str, docker.Container]:

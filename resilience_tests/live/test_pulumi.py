@@ -26,6 +26,8 @@ from infra.containers.engine import Engine
 from infra.containers.leftovers import remove
 from infra.embedded.errors import StackError
 from infra.images.build import ensure_image
+from infra.policy.declared import CONTAINER
+from resilience_tests.spec.infra.program.checks import VOLUME
 from resilience_tests.style.sources import ROOT
 
 PROGRAMS = ("pulumi", "pulumi-language-python")
@@ -143,6 +145,16 @@ def test_a_refresh_finds_nothing_either(deployment: Deployment) -> None:
     deployment.run("preview", "--refresh", "--expect-no-changes", "--stack", deployment.name)
 
 
+def test_a_new_expiry_reaches_the_containers_and_replaces_no_volume(deployment: Deployment) -> None:
+    deployment.configure("cutover:expires", "2099-01-31T18:00:00Z")
+    try:
+        changed = steps(deployment)
+    finally:
+        deployment.run("config", "rm", "cutover:expires", "--stack", deployment.name)
+    assert "east-postgres" in changed[CONTAINER]
+    assert VOLUME not in changed
+
+
 def test_its_outputs_are_enough_to_know_the_stack(deployment: Deployment) -> None:
     outputs = published(deployment)
     settings = Published.read(outputs).settings
@@ -191,6 +203,17 @@ def test_destroy_leaves_nothing(deployment: Deployment) -> None:
 def published(deployment: Deployment) -> dict[str, Any]:
     words = ("stack", "output", "--json", "--show-secrets", "--stack", deployment.name)
     return dict(json.loads(deployment.run(*words).stdout))
+
+
+def steps(deployment: Deployment) -> dict[str, set[str]]:
+    """Names of what the next update would change, by type."""
+    found = json.loads(deployment.run("preview", "--json", "--stack", deployment.name).stdout)
+    changed: dict[str, set[str]] = {}
+    for step in found["steps"]:
+        if step["op"] != "same":
+            _, _, types, name = step["urn"].split("::", 3)
+            changed.setdefault(types.rpartition("$")[2], set()).add(name)
+    return changed
 
 
 def states(deployment: Deployment) -> set[str]:

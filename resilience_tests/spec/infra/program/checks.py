@@ -210,6 +210,13 @@ def stores_keep_their_data(graph: Graph) -> Iterator[str]:
             yield f"{one.name} keeps {kept}"
 
 
+def data_outlive_new_labels(graph: Graph) -> Iterator[str]:
+    """No volume is made anew, and so emptied, because a label or an expiry has changed."""
+    for one in graph.of(VOLUME):
+        if list(one.request.ignoreChanges) != ["labels"]:
+            yield f"{one.name} goes with its labels: ignored are changes of {list(one.request.ignoreChanges)}"
+
+
 def secrets_are_marked(graph: Graph) -> Iterator[str]:
     """Files are secrets, and neither the key nor what is derived from it is in a plain property."""
     for one in graph.containers():
@@ -254,6 +261,7 @@ CHECKS: tuple[Check, ...] = (
     health_is_waited_for,
     containers_end_and_stay_ended,
     stores_keep_their_data,
+    data_outlive_new_labels,
     secrets_are_marked,
     sites_differ_only_in_name_region_and_addresses,
 )

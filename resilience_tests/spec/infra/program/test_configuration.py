@@ -142,12 +142,23 @@ def test_everywhere_the_same_pair_of_keys_opens_such_a_store() -> None:
 
 def marks(**changed: Any) -> Mapping[str, str]:
     """The labels of a network of a stack."""
-    network = declare("dev", **changed).one("docker:index/network:Network", "east")
-    return {one["label"]: one["value"] for one in network.properties["labels"]}
+    return labels_of("docker:index/network:Network", "east", **changed)
+
+
+def labels_of(type_: str, name: str, **changed: Any) -> Mapping[str, str]:
+    """The labels of one thing of a stack."""
+    made = declare("dev", **changed).one(type_, name)
+    return {one["label"]: one["value"] for one in made.properties["labels"]}
 
 
 def test_the_expiry_is_written_as_seconds() -> None:
     assert marks(expires="2027-01-31T18:00:00Z")["cutover.expires"] == "1801418400"
+
+
+def test_data_that_pulumi_made_never_expire_and_those_of_others_with_their_stack() -> None:
+    volume = ("docker:index/volume:Volume", "east-postgres")
+    assert labels_of(*volume, expires="2027-01-31T18:00:00Z")["cutover.expires"] == "never"
+    assert labels_of(*volume, labels={"cutover.expires": "5"})["cutover.expires"] == "5"
 
 
 def test_what_pulumi_made_is_pulumis_and_stays() -> None:

@@ -234,6 +234,7 @@ MISTAKES: tuple[tuple[Check, str, Mistake], ...] = (
     (checks.containers_end_and_stay_ended, "dev", container_with(destroy_grace_seconds=0)),
     (checks.containers_end_and_stay_ended, "dev", container_with(restart="always")),
     (checks.stores_keep_their_data, "dev", container_with(volumes=None)),
+    (checks.data_outlive_new_labels, "dev", options_with(ignore_changes=[])),
     (checks.secrets_are_marked, "dev", files_as_they_are),
     (checks.secrets_are_marked, "dev", key_as_it_is),
     (checks.sites_differ_only_in_name_region_and_addresses, "dev", a_longer_check_in_the_west),
