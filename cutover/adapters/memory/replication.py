@@ -240,7 +240,7 @@ class MemoryApplier:
             self._note(transaction)
         self._commit(changes, batch[-1].position)
         await self.server.reach()
-        return again
+        return [row for row in again if (row.table, row.key) in self.server.aside]
 
     def _take(
         self,
@@ -253,18 +253,21 @@ class MemoryApplier:
             changes.append(change)
             return
         place = (change.table, change.key)
+        old = change.old_key if isinstance(change, Update) and change.old_key is not None else change.key
+        was_aside = self.server.aside.pop((change.table, old), None) is not None
+        self.server.aside.pop(place, None)
         if isinstance(change, Insert | Update) and place in reasons:
             self.server.aside[place] = reasons[place]
             return
-        self.server.aside.pop(place, None)
         if isinstance(change, Delete):
             changes.append(change)
             return
         here = self._row_so_far(change, changes)
-        if here is None and UNCHANGED in change.row.values():
+        if UNCHANGED in change.row.values() and (here is None or was_aside):
+            self.server.aside[place] = READ_AGAIN
             again.append(Aside(table=change.table, key=change.key, reason=READ_AGAIN))
-        elif here is not None or isinstance(change, Insert) or UNCHANGED not in change.row.values():
-            changes.append(replace(change, row=_merged(here, change.row)))
+            return
+        changes.append(replace(change, row=_merged(here, change.row)))
 
     def _row_so_far(self, change: Insert | Update, changes: Sequence[Change]) -> Row | None:
         """The row as this commit will find it: its own earlier changes come first."""

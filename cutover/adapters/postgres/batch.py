@@ -1,6 +1,6 @@
 """One transaction of the applier: it checks that this site still follows, and commits a position."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,14 @@ from psycopg import AsyncConnection, AsyncRawCursor
 
 from cutover.adapters.postgres.catalog import Described, describe
 from cutover.adapters.postgres.records import Command, Place, Records
-from cutover.adapters.postgres.runs import Run, Runs, statement
+from cutover.adapters.postgres.runs import Kind, Run, Runs, statement
 from cutover.adapters.postgres.session import rows_of, texts
 from cutover.errors import Refused, StaleTerm
 from cutover.model.action import Guard
 from cutover.model.change import Change, Delete, Key, Transaction, Truncate, Update
 from cutover.model.plan import Plan
 from cutover.model.position import Position
-from cutover.ports.database import READ_AGAIN, Aside
+from cutover.ports.database import Aside
 
 _FOLLOW = """
 select term, entry, watching, brake, (select last_value from cutover.fence_state)
@@ -26,6 +26,8 @@ _SEEN = "select term, entry from cutover.guard"
 
 _ROW_ERRORS = ("22", "23", "44", "54", "P0")
 """SQLSTATE classes that speak of one row: bad value, constraint, view check, limit, a user's trigger."""
+
+_COMMIT: Command = ("commit", [])
 
 _IDENTITY_ERROR = "428C9"  # an identity that is always generated was to be changed
 
@@ -164,20 +166,26 @@ class Writer:
         return None
 
     async def _send(self, runs: Runs, records: Records, *, commit: Position | None) -> None:
-        """Send all statements before reading any answer; the last may be the commit."""
-        done: list[tuple[Run, AsyncRawCursor[Any]]] = []
+        """Send all statements before reading any answer; the last may be the commit.
+
+        A row of which the log left out values, and that is not here, must be read again: that
+        is known before the commit and a part of it, or a crash right after would forget it.
+        """
+        sent = list(runs)
+        if commit is None or any(run.may_miss for run in sent):
+            done = await self._answered([statement(run, self.tables[run.table]) for run in sent])
+            for place in _missing(sent, done, self.tables):
+                records.read_again(place)
+            sent = []
+        if commit is not None:
+            written = records.commands(commit, watching=self.watching)
+            await self._answered(
+                [*(statement(run, self.tables[run.table]) for run in sent), *written, _COMMIT]
+            )
+
+    async def _answered(self, commands: Sequence[Command]) -> list[AsyncRawCursor[Any]]:
         async with self.connection.pipeline():
-            for run in runs:
-                command = statement(run, self.tables[run.table])
-                done.append((run, await self._execute(command)))
-            if commit is not None:
-                for command in records.commands(commit, watching=self.watching):
-                    await self._execute(command)
-                await self.connection.execute("commit")
-        for run, cursor in done:
-            found = {int(row[0] or 0) for row in rows_of(cursor.pgresult)}
-            for key in run.missing(self.tables[run.table], found):
-                records.again.append(Aside(table=run.table, key=key, reason=READ_AGAIN))
+            return [await self._execute(command) for command in commands]
 
     async def _execute(self, command: Command) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self.connection)
@@ -187,3 +195,18 @@ class Writer:
     async def finish(self, records: Records, position: Position) -> None:
         """Write the records and commit."""
         await self._send(Runs(), records, commit=position)
+
+
+def _missing(
+    runs: Sequence[Run], cursors: Sequence[AsyncRawCursor[Any]], tables: Mapping[str, Described]
+) -> dict[Place, None]:
+    """The rows that a PATCH did not find, and that nothing later has written, moved or removed."""
+    missing: dict[Place, None] = {}
+    for run, cursor in zip(runs, cursors, strict=True):
+        for place in [*missing]:
+            if place[0] == run.table and (run.kind is Kind.EMPTY or place[1] in run.rows):
+                missing.pop(place)
+        if run.may_miss:
+            found = {int(row[0] or 0) for row in rows_of(cursor.pgresult)}
+            missing |= {(run.table, key): None for key in run.missing(tables[run.table], found)}
+    return missing

@@ -83,6 +83,11 @@ class Records:
             return READ_AGAIN
         return None
 
+    def read_again(self, place: Place) -> None:
+        """Set a row aside until it was read as a whole."""
+        self.put_aside(place, READ_AGAIN, None)
+        self.again.append(Aside(table=place[0], key=place[1], reason=READ_AGAIN))
+
     def refuse(self, change: Insert | Update | Delete, reason: str) -> None:
         """Set a row aside."""
         row = None if isinstance(change, Delete) else row_json(change.row)

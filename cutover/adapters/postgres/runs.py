@@ -42,9 +42,14 @@ class Run:
         """Whether a change can be put into this run instead of a new one."""
         return self.kind is kind and self.shape == shape and not self.moving and kind is not Kind.EMPTY
 
+    @property
+    def may_miss(self) -> bool:
+        """Whether a row that is not there must be known."""
+        return self.kind is Kind.PATCH and not self.optional
+
     def missing(self, table: Described, found: Collection[int]) -> list[Key]:
         """The new keys of rows that a PATCH should have found; `found` are ordinals from 1."""
-        if self.optional or self.kind is not Kind.PATCH or len(found) == len(self.rows):
+        if not self.may_miss or len(found) == len(self.rows):
             return []
         at = [self.shape.index(name) for name in table.table.key]
         rows = enumerate(self.rows.values(), 1)

@@ -7,7 +7,7 @@ import pytest
 
 from cutover.errors import Refused, StaleTerm
 from cutover.model.action import Guard
-from cutover.model.change import UNCHANGED, Delete, Key, Transaction, Update
+from cutover.model.change import UNCHANGED, Delete, Key, Row, Transaction, Update
 from cutover.model.observation import Fence, FenceState, Following
 from cutover.model.position import Position
 from cutover.ports.database import READ_AGAIN, Aside, SiteDatabase
@@ -17,6 +17,8 @@ from resilience_tests.contract.database.pair import (
     LIKES,
     POSTS,
     SEQUENCE,
+    SMALL_BOUND,
+    SMALL_SEQUENCE,
     NotServing,
     Pair,
     edit,
@@ -181,6 +183,17 @@ async def test_sequences_are_raised_and_never_lowered(pair: Pair) -> None:
     assert (await site.lead()).sequences == ((SEQUENCE, 9),)
 
 
+async def test_a_survivor_is_opened_though_a_ceiling_is_past_the_end_of_a_sequence(pair: Pair) -> None:
+    """With nothing left to give out, its table takes no new rows; all the others do."""
+    survivor = pair.west
+    await survivor.site.raise_sequences({SMALL_SEQUENCE: 1_000_012, SEQUENCE: 1_000_012}, guard=GUARD)
+    await survivor.open(epoch=2)
+    await survivor.write(post("1", "one"))
+    lead = await survivor.site.lead()
+    assert dict(lead.sequences) == {SMALL_SEQUENCE: SMALL_BOUND, SEQUENCE: 1_000_012}
+    assert dict(lead.bounds)[SMALL_SEQUENCE] == SMALL_BOUND
+
+
 async def test_a_lead_grows_with_what_is_written_and_knows_what_was_confirmed(pair: Pair) -> None:
     before = await pair.east.site.lead()
     assert before.confirmed is not None
@@ -333,15 +346,36 @@ async def test_a_value_that_the_log_left_out_is_asked_for_where_the_row_is_not_t
     batch = [Transaction(xid=mark.xid, position=mark.position, changes=(torn,))]
     (asked,) = await pair.apply(batch)
     assert (asked.key, asked.reason) == (("1",), READ_AGAIN)
+    assert list(await pair.west.applier.set_aside()) == [asked]  # with the batch: a crash now forgets nothing
     found, snapshot = await pair.east.rows.read_again(POSTS, ("1",))
     assert found is not None
     assert found.changes == (post("1", "one"),)
     assert snapshot.sees(mark.xid)
     await pair.apply([found])
     assert await pair.same()
+    assert list(await pair.west.applier.set_aside()) == []
     await pair.apply(batch)
     assert (await pair.west.contents(POSTS))["1",] == {"id": "1", "title": "one", "likes": "3"}
     assert (await pair.east.rows.read_again(POSTS, ("8",)))[0] is None
+
+
+async def test_a_row_that_was_to_be_read_again_and_is_gone_or_whole_later_in_the_batch_is_not(
+    pair: Pair,
+) -> None:
+    await pair.east.write(post("1", "one"), post("2", "two"), post("3", "three"))
+    await pair.east.until_mark("not applied")
+    (mark,) = await pair.east.until_mark("here")
+
+    def torn(key: str, old: str | None = None) -> Update:
+        row: Row = {"id": key, "title": UNCHANGED, "likes": "3"}
+        return Update(POSTS, (key,), row, (old,) if old else None)
+
+    later = (Delete(POSTS, ("1",)), post("2", "whole"), torn("4", "3"))
+    changes = (torn("1"), torn("2"), torn("3"), *later)
+    batch = [Transaction(xid=mark.xid, position=mark.position, changes=changes)]
+    assert [row.key for row in await pair.apply(batch)] == [("4",)]
+    assert [row.key for row in await pair.west.applier.set_aside()] == [("4",)]
+    assert list(await pair.west.contents(POSTS)) == [("2",)]
 
 
 async def test_touched_keys_are_remembered_until_they_are_forgotten(pair: Pair) -> None:
