@@ -42,6 +42,9 @@ PACE_SECONDS = 0.025
 """Mean pause of a client between two operations while the migration runs: 12 clients, some 250 a second."""
 RANDOM_SECONDS = 3.5
 """A random fault strikes within this time after the coordinator was started: as long as a calm one takes."""
+HEAL_SECONDS = 180.0
+"""Longest that a healing may take once the clients are done: a site is up again within 60, and may be
+waited for twice. What is broken for longer is left broken, and the drill is inconclusive."""
 STRIKE_SECONDS = 2.0
 """How long a migration that is at its goal waits for a fault that has not come: then its point was missed."""
 LOOK_SECONDS = 0.05
@@ -129,8 +132,7 @@ class LiveDrill:
         Without that the two sites are read at two moments, and a difference says nothing. A
         fault of a drill that got stuck is healed first, and not in the middle of the next one.
         """
-        if self._healing is not None:
-            await self._healing
+        await self._until_healed()
         platforms = [f"{site}/platform" for site in (self.plan.source, self.plan.target)]
         await asyncio.gather(*(self.stack.stop(platform) for platform in platforms))
         await self._settle(reached)
@@ -140,6 +142,17 @@ class LiveDrill:
         except (StackError, OSError) as error:
             self._problems.append(Witness(what=f"a platform could not be started again: {error}"))
         return evidence
+
+    async def _until_healed(self) -> None:
+        """Wait for the healing that is under way, if any, and call it off when it takes too long."""
+        if self._healing is None:
+            return
+        try:
+            async with asyncio.timeout(HEAL_SECONDS):
+                await self._healing
+        except TimeoutError:
+            what = f"{self.drill.fault} of {self.drill.victim} was not healed within {HEAL_SECONDS:.0f} s"
+            self._problems.append(Witness(what=what))
 
     def _workload(self, history: HistoryWriter, reached: Access) -> Workload:
         return Workload(

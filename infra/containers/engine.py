@@ -102,10 +102,11 @@ class Engine:
     async def start(self, name: str) -> None:
         """Start a container whose last life is over, also one that the engine has not noticed to be dead."""
         found = await self.container(name)
-        await self._dead(found)
+        await self.noticed(found)
         await self.do(found.start)
 
-    async def _dead(self, found: Any) -> None:
+    async def noticed(self, found: Any) -> None:
+        """Wait until the engine knows that a container is dead; ProcessFailed if it lives or that is late."""
         deadline = time.monotonic() + NOTICED_SECONDS_MAX
         while found.attrs["State"]["Running"]:
             if self._lives(found):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,5 +124,6 @@ def _tried(one: Any, do: Callable[[Any], object]) -> str | None:
 def _remove_container(container: Any) -> None:
     """Thaw it first: a process in a frozen v1 control group does not die of SIGKILL."""
     if freezer := freezer_of(container):
-        freezer.thaw()
+        with suppress(OSError):  # it died meanwhile, or somebody else removes it
+            freezer.thaw()
     container.remove(force=True, v=True)

@@ -297,15 +297,18 @@ class ContainerStack:
         await asyncio.gather(*(self.start(process) for process in self._at(site) if process not in running))
 
     async def _power(self, site: str) -> None:
+        """Give a cut disk its power back; what outlived a cut that was broken off dies first."""
         if await power.is_off(self.folder, site):
+            await self._killed(await self._containers(self._at(site)))
             await asyncio.gather(*(self._noticed(process) for process in self._at(site)))
             await power.restore(self.folder, (site,))
 
     async def _noticed(self, process: str) -> None:
-        """Wait until the engine knows that a container is dead, and has let go of its disk."""
-        found = await self._container(process)
-        if found.attrs["State"]["Running"]:
-            await self._engine(process).do(found.wait)
+        """Wait until the engine knows that a container is dead, and has let go of its disk.
+
+        Raises ProcessFailed.
+        """
+        await self._engine(process).noticed(await self._container(process))
 
     async def pause_site(self, site: str) -> None:
         """Freeze everything at a place."""

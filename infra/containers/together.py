@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -53,18 +54,21 @@ def kill_together(containers: Sequence[Container]) -> Death:
 
 
 def _kill_frozen(freezers: Sequence[Freezer]) -> Death:
+    """Kill all of them; of a container that dies by itself meanwhile the group vanishes."""
     with urgent():
         make_urgent(_members(freezers))
         try:
             for freezer in freezers:
-                freezer.freeze()
+                with suppress(OSError):
+                    freezer.freeze()
             members = _members(freezers)
             dying = [who for pid in members if (who := identify(pid))]
             begun = time.monotonic()
             send(members, SIGKILL)
         finally:
             for freezer in freezers:
-                freezer.thaw()
+                with suppress(OSError):
+                    freezer.thaw()
         alive = wait_gone(dying, DEATH_SECONDS_MAX)
         skew = time.monotonic() - begun
     if alive:
@@ -73,14 +77,27 @@ def _kill_frozen(freezers: Sequence[Freezer]) -> Death:
 
 
 def _members(freezers: Sequence[Freezer]) -> set[int]:
-    return {pid for freezer in freezers for pid in freezer.members()}
+    found: set[int] = set()
+    for freezer in freezers:
+        with suppress(OSError):
+            found |= freezer.members()
+    return found
 
 
 def _kill_by_engine(containers: Sequence[Container]) -> Death:
     begun = time.monotonic()
     _all_at_once(containers, "kill", dead_is_fine=True)
-    _all_at_once(containers, "wait")
+    _on_each(containers, _wait_for_end)
     return Death(len(containers), time.monotonic() - begun, BY_ENGINE)
+
+
+def _wait_for_end(container: Container) -> None:
+    try:
+        container.wait(timeout=DEATH_SECONDS_MAX)  # without one it waits for ever
+    except docker.errors.APIError:
+        raise
+    except OSError as error:
+        raise StillAlive(f"the engine does not say that {container.name} is dead: {error}") from None
 
 
 def pause_together(containers: Sequence[Container]) -> Together:
@@ -108,9 +125,13 @@ def _all_at_once(containers: Sequence[Container], do: str, *, dead_is_fine: bool
             if not (dead_is_fine and error.status_code == _NOT_RUNNING):
                 raise
 
+    _on_each(containers, one)
+
+
+def _on_each(containers: Sequence[Container], act: Callable[[Container], None]) -> None:
     if containers:
         with ThreadPoolExecutor(len(containers)) as pool:
-            list(pool.map(one, containers))
+            list(pool.map(act, containers))
 
 
 def _pid(container: Container) -> int:

@@ -3,6 +3,7 @@
 Needs a Docker engine, root, packet rules and loop devices; elsewhere all is skipped, with the reason.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from infra.containers.engine import Engine
 from infra.containers.removal import remove_all
 from infra.disks.loop import leftovers as disks_of
 from infra.disks.loop import why_impossible
+from infra.embedded import power
 from infra.embedded.state import StackFolder, StateFolder, is_locked
 from resilience_tests.contract.containers.field import rules_of, why_not
 from resilience_tests.live.shop import PLAN
@@ -154,6 +156,20 @@ def test_a_harness_killed_in_the_middle_of_its_faults_leaves_nothing_once_anothe
     assert not folder.reach.exists()
     assert str(folder.reach) not in Path("/proc/mounts").read_text()
     assert [pid for pid in os.listdir("/proc") if pid.isdigit() and is_of(pid, folder, name)] == []
+
+
+async def test_a_site_that_outlives_its_power_is_started_over(state: StateFolder, name: str) -> None:
+    """As when a power cut breaks off between the disk and the processes: healing it waited for ever."""
+    stack = await bring_up.up(name, power_cut=True)
+    try:
+        await power.cut(stack.folder, "east")
+        async with asyncio.timeout(DEADLINE):
+            await stack.restart_site("east")
+        seen = [one for one in (await stack.status())["processes"] if one["name"].startswith("east/")]
+        assert [one["name"] for one in seen if not one["alive"]] == []
+        assert not await power.is_off(stack.folder, "east")
+    finally:
+        await stack.down()
 
 
 def is_of(pid: str, folder: StackFolder, name: str) -> bool:
