@@ -94,7 +94,8 @@ class Links:
 
     async def _check(self) -> None:
         if not self._checked:
-            await asyncio.to_thread(netfilter.check_available)
+            addresses = [one for these in self._addresses.values() for one in these]
+            await asyncio.to_thread(netfilter.check_available, addresses)
             self._checked = True
 
     async def heal(self, link: str | None = None) -> Change:

@@ -14,9 +14,12 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from infra.containers.claims import Claim, Comment, from_comment
@@ -25,14 +28,19 @@ from infra.embedded.errors import StackError
 
 HOOKS = ("DOCKER-USER", "INPUT", "OUTPUT")
 PREFIX = "CUTOVER-"
+FORWARD = "FORWARD"
 WAYS = ("t", "b")  #: to the destination, and back
 
 _MAIN_LENGTH = len(PREFIX) + 12
 
 _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+_ROUTES = Path("/proc/net/route")
 _LOCK = Path("/run/cutover-rules.lock")
 _PROGRAMS = ("iptables-save", "iptables-restore")
 _WAIT_SECONDS = "5"
+_PAUSES = (0.1, 0.5)  #: between looks at a table that an engine may be changing (seconds)
+_PASSING = ("ACCEPT", "NFQUEUE", "QUEUE")
+"""Targets that may let a packet go on at once: also a program behind a queue can."""
 
 
 class RulesUnavailable(StackError):
@@ -50,8 +58,42 @@ class Rule:
     @property
     def jump(self) -> str | None:
         """Return the chain or target that this rule leads to."""
-        words = shlex.split(self.text)
-        return words[words.index("-j") + 1] if "-j" in words else None
+        return self._after("-j")
+
+    @property
+    def is_goto(self) -> bool:
+        """Say whether whoever is led on from here does not come back."""
+        return self._after("-g") is not None
+
+    @property
+    def is_for_all(self) -> bool:
+        """Say whether every packet that comes here meets this rule."""
+        said = ["-m", "comment", "--comment", self._after("--comment")]
+        return [word for word in self._words if word not in said] == ["-j", self.jump]
+
+    def may_meet(self, bridges: Collection[str]) -> bool:
+        """Say whether TCP packets between these interfaces could meet this rule; True when in doubt."""
+        named = [name for way in ("-i", "-o") if (name := self._after(way)) and not self._is_negated(way)]
+        if any(not any(_is_named(bridge, name) for bridge in bridges) for name in named):
+            return False
+        return self._is_negated("-p") or self._after("-p") in (None, "tcp", "all")
+
+    @property
+    def _words(self) -> list[str]:
+        return shlex.split(self.text)
+
+    def _after(self, option: str) -> str | None:
+        words = self._words
+        return words[words.index(option) + 1] if option in words else None
+
+    def _is_negated(self, option: str) -> bool:
+        words = self._words
+        return option in words and words[words.index(option) - 1 : words.index(option)] == ["!"]
+
+
+def _is_named(interface: str, name: str) -> bool:
+    """Say whether a rule's name, which may end in +, is an interface's."""
+    return interface.startswith(name[:-1]) if name.endswith("+") else interface == name
 
 
 def chain_of(stack: str) -> str:
@@ -73,8 +115,11 @@ def is_reachable() -> bool:
     return os.geteuid() == 0 and all(shutil.which(program) for program in _PROGRAMS)
 
 
-def check_available() -> None:
-    """Raise RulesUnavailable unless rules made here act on what containers send each other."""
+def check_available(addresses: Collection[str] = ()) -> None:
+    """Raise RulesUnavailable unless rules made here act on what containers send each other.
+
+    `addresses`: of the containers; without them, rules about single interfaces are not judged.
+    """
     if os.geteuid() != 0:
         raise RulesUnavailable("links can only be cut by root: packet rules need it")
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
@@ -85,10 +130,64 @@ def check_available() -> None:
             "packets on a bridge pass by the rules, so that no link would be cut: "
             "run `sysctl -w net.bridge.bridge-nf-call-iptables=1` (module br_netfilter)"
         )
-    if HOOKS[0] not in read().chains:
+    _check_met(_bridges_to(addresses))
+
+
+def _check_met(bridges: Collection[str]) -> None:
+    """Look more than once: an engine that makes a network takes the jump away, and puts it back first."""
+    for pause in _PAUSES:
+        try:
+            return check_met(read(), bridges)
+        except RulesUnavailable:
+            time.sleep(pause)
+    return check_met(read(), bridges)
+
+
+def check_met(table: "Table", bridges: Collection[str] = ()) -> None:
+    """Raise RulesUnavailable unless what containers send each other meets the rules in DOCKER-USER.
+
+    `bridges`: interfaces of their networks; a rule about another one is none about them.
+    """
+    if HOOKS[0] not in table.chains:
         raise RulesUnavailable(
             f"there is no chain {HOOKS[0]}: does a Docker engine run on this machine, with its iptables on?"
         )
+    jump = f"iptables -I {FORWARD} 1 -j {HOOKS[0]}"
+    for rule in table.of(FORWARD):
+        if rule.jump == HOOKS[0] and rule.is_for_all:
+            return
+        if _lets_pass(table, rule, bridges):
+            raise RulesUnavailable(
+                f"packets between containers may pass at `-A {FORWARD} {rule.text}`, before {HOOKS[0]}, "
+                f"so that no link would be cut: run `{jump}`"
+            )
+    raise RulesUnavailable(
+        f"{FORWARD} does not lead every packet to {HOOKS[0]}, so that no link would be cut: run `{jump}`"
+    )
+
+
+def _lets_pass(table: "Table", rule: "Rule", bridges: Collection[str]) -> bool:
+    """Say whether a packet between these bridges may go on at this rule, without the ones behind it."""
+    if not rule.may_meet(bridges):
+        return False
+    if rule.is_goto or rule.jump in _PASSING or (rule.jump == "RETURN" and rule.chain == FORWARD):
+        return True
+    return any(_lets_pass(table, inner, bridges) for inner in table.of(rule.jump or ""))
+
+
+def _bridges_to(addresses: Collection[str]) -> frozenset[str]:
+    """Return the interfaces on whose networks these addresses are, as the kernel's routes say."""
+    routes = [line.split() for line in _ROUTES.read_text().splitlines()[1:]]
+    networks = [(words[0], _number(words[1]), _number(words[7])) for words in routes]
+    wanted = [int(IPv4Address(address)) for address in addresses]
+    return frozenset(
+        name for name, network, mask in networks if mask and any(one & mask == network for one in wanted)
+    )
+
+
+def _number(written: str) -> int:
+    """Read an address as /proc/net/route has it: four bytes in the order of this machine."""
+    return int.from_bytes(int(written, 16).to_bytes(4, sys.byteorder), "big")
 
 
 @dataclass(frozen=True, slots=True)
