@@ -108,3 +108,4 @@ class Lead:
     transactions: int  #: a counter that each transaction of this database raises
     settled: int  #: the same of before the oldest that is still running: all up to there are over
     sequences: tuple[tuple[str, int], ...]  #: of the planned tables, with their last values
+    bounds: tuple[tuple[str, int], ...] = ()  #: the last value that each of them can have

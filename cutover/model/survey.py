@@ -44,6 +44,16 @@ class ForeignKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdSequence:
+    """What gives a planned table its ids."""
+
+    name: str  #: qualified and quoted; ids move by it
+    lowest: int
+    highest: int
+    step: int  #: below 0: it counts down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableSurvey:
     """One planned table, as it is at one site."""
 
@@ -61,7 +71,7 @@ class TableSurvey:
     foreign_keys: tuple[ForeignKey, ...]  #: from it and to it
     rules: tuple[str, ...]
     always_triggers: tuple[str, ...]  #: the user's, those that fire for the applier too
-    descending_sequences: tuple[str, ...]
+    sequences: tuple[IdSequence, ...]
     publications: tuple[str, ...]  #: not ours
     subscriptions: tuple[str, ...]
 

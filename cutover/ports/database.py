@@ -179,7 +179,7 @@ class SiteDatabase(Protocol):
         """The last value of each sequence that a planned table owns."""
 
     async def raise_sequences(self, values: Mapping[str, int], *, guard: Guard) -> None:
-        """Raise sequences to at least these values; none is ever lowered."""
+        """Raise sequences to at least these values, or to their end; none is ever lowered."""
 
     async def watch_touched(self, *, guard: Guard) -> None:
         """From now on, record each key that the applier touches."""

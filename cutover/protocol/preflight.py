@@ -8,7 +8,7 @@ what the way there needs.
 from collections.abc import Iterator
 
 from cutover.model.plan import Plan, Table
-from cutover.model.survey import Column, Kind, Survey, TableSurvey
+from cutover.model.survey import Column, IdSequence, Kind, Survey, TableSurvey
 
 VERSIONS = range(15, 19)
 """Major versions of PostgreSQL that the adapters are written for."""
@@ -34,6 +34,7 @@ def problems(plan: Plan, source: Survey, target: Survey) -> list[str]:
             found += [f"site {site.site!r}: {problem}" for problem in _table(plan, table, site, seen)]
         if here is not None and there is not None:
             found += _columns_differ(here, there, source.site, target.site)
+            found += _sequences_differ(here, there, source.site, target.site)
         if there is not None and there.has_rows:
             found.append(
                 f"site {target.site!r}: table {table.qualified} has rows already, which would be mixed with "
@@ -195,8 +196,12 @@ def _bystanders(name: str, seen: TableSurvey) -> Iterator[str]:
             f"{name} has the trigger {trigger!r} enabled for replicas, so it would fire again for rows that "
             f"are copied. Run `ALTER TABLE ... ENABLE TRIGGER` (as usual) for it."
         )
-    for sequence in seen.descending_sequences:
-        yield f"{name} owns the sequence {sequence}, which counts down; ids are only ever raised. Alter it."
+    for sequence in seen.sequences:
+        if sequence.step < 0:
+            yield (
+                f"{name} takes its ids from the sequence {sequence.name}, which counts down; ids are only "
+                f"ever raised. Alter it."
+            )
     for publication in seen.publications:
         yield (
             f"{name} is in the publication {publication!r}, whose subscribers would be left behind at the "
@@ -234,6 +239,28 @@ def _columns_differ(here: TableSurvey, there: TableSurvey, source: str, target: 
                 f"table {here.name}: column {name!r} is {_words(left[name])} at {source!r} but "
                 f"{_words(right[name])} at {target!r}. Give both sites the same schema."
             )
+
+
+def _sequences_differ(here: TableSurvey, there: TableSurvey, source: str, target: str) -> Iterator[str]:
+    """What the cutover, or the promotion of a survivor, would be the first to find."""
+    left = {sequence.name: sequence for sequence in here.sequences}
+    right = {sequence.name: sequence for sequence in there.sequences}
+    for name in sorted(left.keys() ^ right.keys()):
+        has, lacks = (source, target) if name in left else (target, source)
+        yield (
+            f"table {here.name} takes ids from the sequence {name} at {has!r} only, not at {lacks!r}, and a "
+            f"sequence moves by its name. Give it one name at both sites (`ALTER SEQUENCE ... RENAME TO`)."
+        )
+    for name in sorted(left.keys() & right.keys()):
+        if _span(left[name]) != _span(right[name]):
+            yield (
+                f"table {here.name}: the sequence {name} gives out {_span(left[name])} at {source!r} but "
+                f"{_span(right[name])} at {target!r}. Give it the same bounds at both sites."
+            )
+
+
+def _span(sequence: IdSequence) -> str:
+    return f"{sequence.lowest} to {sequence.highest}"
 
 
 def _shape(column: Column) -> tuple[str, bool, bool]:

@@ -12,6 +12,10 @@ from cutover.model.register import Grant, Parting, Unsent
 CEILING_STEP = 1_000_000
 """How far above a sequence its ceiling is put: no site gives out as many ids within a lease."""
 
+CEILING_SHARE = 4
+"""A ceiling takes at most this part of what a sequence has left, for a promotion skips all of it. A site
+that gives out half of such a part between two renewals has used the sequence up within seconds anyway."""
+
 
 def promoted(grant: Grant, site: str, *, lease_count: int, by: str) -> Grant:
     """The grant under which `site` serves after its peer was left without a drain.
@@ -52,16 +56,28 @@ def with_lead(grant: Grant, plan: Plan, lead: Lead, unsent: Unsent) -> Grant:
 
     A peer past the bound is named before this lease lets the site acknowledge
     alone, also one that has not earned its eligibility yet: it may get that
-    before the next renewal. The ceiling of a sequence is raised before half of it is used up.
+    before the next renewal. The ceiling of a sequence is raised before half of it is used up, and
+    stays within what the sequence can give out.
     """
     late = unsent.seconds is None or unsent.seconds > plan.gates.lag_seconds
     peer = plan.peer(grant.serving)
-    ceilings = dict(grant.ceilings)
+    ceilings, bounds = dict(grant.ceilings), dict(lead.bounds)
     for name, value in lead.sequences:
-        if value + CEILING_STEP // 2 > ceilings.get(name, 0):
-            ceilings[name] = value + CEILING_STEP
+        step = _ceiling_step(value, bounds.get(name))
+        if value + _share(step, 2) > ceilings.get(name, 0):
+            ceilings[name] = value + step
     behind = (peer,) if late else ()
     return replace(grant, unsent=unsent, behind=behind, ceilings=tuple(sorted(ceilings.items())))
+
+
+def _ceiling_step(value: int, bound: int | None) -> int:
+    """At least 1, until the sequence is used up."""
+    return CEILING_STEP if bound is None else min(CEILING_STEP, _share(max(bound - value, 0), CEILING_SHARE))
+
+
+def _share(whole: int, parts: int) -> int:
+    """One of so many parts, rounded up."""
+    return -(-whole // parts)
 
 
 def check_memory(site: str, grant: Grant, lead: Lead) -> None:

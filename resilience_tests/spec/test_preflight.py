@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from cutover.model.plan import MergeRule, ObjectOf, Plan, Table
-from cutover.model.survey import Column, ForeignKey, Kind, LongTransaction, Survey, TableSurvey, UniqueIndex
+from cutover.model.survey import (
+    Column,
+    ForeignKey,
+    IdSequence,
+    Kind,
+    LongTransaction,
+    Survey,
+    TableSurvey,
+    UniqueIndex,
+)
 from cutover.protocol.preflight import problems
 
 PLAN = Plan(
@@ -25,6 +34,7 @@ PLAN = Plan(
 )
 KEY = UniqueIndex(columns=("id",), primary=True, deferrable=False, partial=False)
 ID = Column(name="id", type="bigint", nullable=False, generated=False)
+IDS = IdSequence(name="public.post_id_seq", lowest=1, highest=32767, step=1)
 COLUMNS = (
     ID,
     Column(name="views", type="bigint", nullable=True, generated=False),
@@ -45,7 +55,7 @@ POST = TableSurvey(
     foreign_keys=(),
     rules=(),
     always_triggers=(),
-    descending_sequences=(),
+    sequences=(IDS,),
     publications=(),
     subscriptions=(),
 )
@@ -86,7 +96,10 @@ TABLES: Mapping[str, dict[str, object]] = {
     "has no column 'views'": {"columns": (ID, COLUMNS[2])},
     "the rule 'r'": {"rules": ("r",)},
     "the trigger 't' enabled for replicas": {"always_triggers": ("t",)},
-    "counts down": {"descending_sequences": ("public.s",)},
+    "public.post_id_seq, which counts down": {"sequences": (replace(IDS, step=-1),)},
+    "the sequence public.ids_of_posts at": {"sequences": (replace(IDS, name="public.ids_of_posts"),)},
+    "the sequence public.post_id_seq at": {"sequences": ()},
+    "the sequence public.post_id_seq gives out 1": {"sequences": (replace(IDS, highest=2147483647),)},
     "the publication 'p'": {"publications": ("p",)},
     "the subscription 's'": {"subscriptions": ("s",)},
     "leaves the plan (table public.person)": {

@@ -67,6 +67,7 @@ class MemoryServer:
     writers: int = 0  #: transactions that hold the fence
     xid: int = 100
     sequence: dict[str, int] = field(default_factory=dict)
+    bounds: dict[str, int] = field(default_factory=dict)  #: the last value that a sequence can have
     prepared: bool = False
     opened: bool = False
     epoch: int = 0

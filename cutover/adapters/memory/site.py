@@ -205,6 +205,7 @@ class MemorySite:
             transactions=server.xid,
             settled=min(server.committing, default=server.xid + 1) - 1,
             sequences=tuple(sorted(server.sequence.items())),
+            bounds=tuple(sorted(server.bounds.items())),
         )
         await server.reach()
         return lead
@@ -365,7 +366,8 @@ class MemorySite:
         await self.server.reach()
         self.server.pass_guard(guard)
         for name, value in values.items():
-            self.server.sequence[name] = max(value, self.server.sequence.get(name, 0))
+            reached = min(value, self.server.bounds.get(name, value))
+            self.server.sequence[name] = max(reached, self.server.sequence.get(name, 0))
         await self.server.reach()
 
     async def watch_touched(self, *, guard: Guard) -> None:

@@ -65,6 +65,7 @@ class LeadRow(EndRow):
     transactions: int
     settled: int
     sequences: dict[str, int | None]
+    bounds: dict[str, int]
 
     def lead(self) -> Lead:
         """The same in the engine's words; sequences that were never used are left out."""
@@ -76,6 +77,7 @@ class LeadRow(EndRow):
             transactions=self.transactions,
             settled=self.settled,
             sequences=tuple(used),
+            bounds=tuple(sorted(self.bounds.items())),
         )
 
 

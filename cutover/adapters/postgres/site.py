@@ -260,10 +260,10 @@ class PostgresSite:
         """The last value of each sequence that a planned table owns; those never used are left out."""
         async with self._connections.use(effect=False) as connection:
             found = await connection.execute(statement("sequences"), {"tables": self._tables})
-            return {name: value for name, value in await found.fetchall() if value is not None}
+            return {name: value for name, value, *_ in await found.fetchall() if value is not None}
 
     async def raise_sequences(self, values: Mapping[str, int], *, guard: Guard) -> None:
-        """Raise sequences to at least these values; none is ever lowered."""
+        """Raise sequences to at least these values, or to their end; none is ever lowered."""
         parameters = {"names": list(values), "values": list(values.values())}
         async with self._connections.use(effect=True) as connection, connection.transaction():
             await connection.execute(GUARD, [guard.term, guard.entry])

@@ -12,7 +12,16 @@ from cutover.adapters.postgres.connect import AS_SERVED, PostgresAddress, connec
 from cutover.adapters.postgres.fetch import number
 from cutover.adapters.postgres.statements import statement
 from cutover.model.plan import Plan, Table
-from cutover.model.survey import Column, ForeignKey, Kind, LongTransaction, Survey, TableSurvey, UniqueIndex
+from cutover.model.survey import (
+    Column,
+    ForeignKey,
+    IdSequence,
+    Kind,
+    LongTransaction,
+    Survey,
+    TableSurvey,
+    UniqueIndex,
+)
 
 OLDEST_MAJOR = 15
 """An older server is not looked at any further: it lacks what the look asks for."""
@@ -112,7 +121,17 @@ async def _table_survey(connection: AsyncConnection, table: Table, row: dict[str
         columns=tuple(Column(**column) for column in columns),
         indexes=tuple(UniqueIndex(**index | {"columns": tuple(index["columns"])}) for index in indexes),
         foreign_keys=tuple(ForeignKey(**key) for key in references),
+        sequences=await _sequences(connection, table),
         **rest,
+    )
+
+
+async def _sequences(connection: AsyncConnection, table: Table) -> tuple[IdSequence, ...]:
+    """As the site's adapter finds them, so that what is judged is what will be moved."""
+    found = await connection.execute(statement("sequences"), {"tables": [names.quoted(table)]})
+    return tuple(
+        IdSequence(name=name, lowest=lowest, highest=highest, step=step)
+        for name, _, lowest, highest, step in await found.fetchall()
     )
 
 

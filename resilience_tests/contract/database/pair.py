@@ -24,6 +24,7 @@ from cutover.ports.database import Applier, Aside, ChangeLog, Rows, SiteDatabase
 from resilience_tests.contract.database.server import Database
 
 POSTS, LIKES, SEQUENCE = "public.posts", "public.likes", "public.counted_id_seq"
+SMALL_SEQUENCE, SMALL_BOUND = "public.counted_few_seq", 32767
 PLAN = Plan(
     name="move",
     source="east",
@@ -37,7 +38,7 @@ PLAN = Plan(
 SCHEMA = (
     "create table posts (id text primary key, title text unique, likes int not null)",
     "create table likes (post text references posts, who text, primary key (post, who))",
-    "create table counted (id bigserial primary key)",
+    "create table counted (id bigserial primary key, few smallserial)",
 )
 REFERENCE = Reference(child=LIKES, columns=("post",), parent=POSTS)
 GUARD, LATER = Guard(1, 7), Guard(1, 8)
@@ -163,7 +164,15 @@ def _in_memory(name: str) -> End:
         await asyncio.sleep(0)
 
     clock = asyncio.get_running_loop().time
-    server = MemoryServer(name, PLAN, clock, reach, unique={POSTS: ("title",)}, references=(REFERENCE,))
+    server = MemoryServer(
+        name,
+        PLAN,
+        clock,
+        reach,
+        unique={POSTS: ("title",)},
+        references=(REFERENCE,),
+        bounds={SMALL_SEQUENCE: SMALL_BOUND},
+    )
 
     async def write(changes: Sequence[Change], request: str) -> None:
         try:

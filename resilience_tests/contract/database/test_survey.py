@@ -4,7 +4,7 @@ import pytest
 
 from cutover.adapters.postgres import survey as surveying
 from cutover.adapters.postgres.survey import survey
-from cutover.model.survey import ForeignKey, Kind, Survey, TableSurvey, UniqueIndex
+from cutover.model.survey import ForeignKey, IdSequence, Kind, Survey, TableSurvey, UniqueIndex
 from cutover.protocol.preflight import problems
 from resilience_tests.contract.database.server import Database, Server
 from resilience_tests.contract.database.sites import PLAN, PREPARED, TABLES, prepared
@@ -73,8 +73,16 @@ async def test_what_a_table_is_made_of_is_seen(database: Database) -> None:
         ForeignKey(name="post_author_fkey", table="public.post", refers_to="public.person"),
     )
     assert (found.rules, found.always_triggers, found.publications) == (("r",), ("always",), ("p",))
-    assert found.descending_sequences == ("public.s",)
+    assert found.sequences == (IdSequence(name="public.s", lowest=-(2**63), highest=-1, step=-1),)
     assert found.row_security
+
+
+async def test_a_sequence_that_was_renamed_at_one_site_is_named(database: Database, peer: Database) -> None:
+    await database.run(*TABLES)
+    await peer.run(*TABLES, "alter sequence video_id_seq rename to videos_id_seq")
+    first, second = problems(PLAN, await look(database), await look(peer, "west"))
+    assert "public.video_id_seq at 'east'" in first
+    assert "public.videos_id_seq at 'west'" in second
 
 
 async def test_what_kind_of_relation_a_name_stands_for_is_seen(database: Database) -> None:

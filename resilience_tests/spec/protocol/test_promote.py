@@ -39,6 +39,18 @@ def test_no_ceiling_is_lowered_and_each_is_above_what_was_given_out() -> None:
         assert raised >= max(ceiling, value + 500_000), f"{value} under {ceiling}: {raised}"
 
 
+def test_a_ceiling_leaves_most_of_a_small_sequence_to_the_survivor_and_fits_it_to_the_end() -> None:
+    """Ids are given out a few at a time up to the end, each few between two renewals."""
+    bound, value, grant = 32767, 0, GRANT
+    while value < bound:
+        value = min(bound, value + max(1, (bound - value) // 20))
+        assert value <= dict(grant.ceilings).get("s", bound)
+        lead = replace(LEAD, sequences=(("s", value),), bounds=(("s", bound),))
+        grant = with_lead(grant, PLAN, lead, Unsent())
+        ceiling = dict(grant.ceilings)["s"]
+        assert min(value + 1, bound) <= ceiling <= value + (bound - value + 3) // 4, f"{ceiling} over {value}"
+
+
 def test_only_an_eligible_site_is_promoted_and_only_over_the_renewal_that_was_seen() -> None:
     with pytest.raises(Superseded, match="was renewed"):
         promoted(GRANT, "west", lease_count=GRANT.lease_count + 1, by="agent")

@@ -7,6 +7,7 @@ with counted as materialized (
 select
     transactions, settled,
     (select coalesce(jsonb_object_agg(name, value), '{{}}') from ours) as sequences,
+    (select coalesce(jsonb_object_agg(name, highest), '{{}}') from ours) as bounds,
     (select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots
      where slot_name = %(slot)s and database = current_database() and wal_status <> 'lost') as confirmed,
     (select system_identifier::text from pg_control_system()) as system,

@@ -33,11 +33,6 @@ select
     (select coalesce(array_agg(tgname::text order by tgname), '{}') from pg_trigger
      where tgrelid = relation.oid and not tgisinternal and tgenabled in ('A', 'R')
          and tgname <> %(trigger)s) as always_triggers,
-    (select coalesce(array_agg(objid::regclass::text order by objid), '{}')
-     from pg_depend join pg_sequence on seqrelid = objid
-     where classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass
-         and refobjid = relation.oid and refobjsubid > 0 and deptype in ('a', 'i') and seqincrement < 0
-    ) as descending_sequences,
     (select coalesce(array_agg(distinct pubname::text), '{}')
      from pg_publication left join pg_publication_rel on prpubid = pg_publication.oid
      where (prrelid = relation.oid or puballtables) and pubname <> %(publication)s) as publications,
