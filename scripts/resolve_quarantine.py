@@ -8,10 +8,10 @@ Don't   Don't decide to get the number down: `cutover complete` waits for it on
 Do      scripts/resolve_quarantine.py NUMBER --leave --plan PLAN --yes   what stands there stays
         scripts/resolve_quarantine.py NUMBER --take --plan PLAN --yes    write this version over it
 Check   The version is not undecided any more, and if it was taken, the row
-        stands there as it was kept.
+        stands there as it was kept, but for its counters.
 If not  "the fence would refuse it": the other site serves; make the change there
-        through your application, then --leave. A constraint is in the way: the
-        message names it.
+        through your application, then --leave. A constraint is in the way, or an
+        object cannot be had: the message names it.
 """
 
 import sys
@@ -20,6 +20,7 @@ from runbook import Asked, Finding, Parser, Runbook, Situation
 
 from cutover.cli.quarantine import decide, reason_against_taking, the_one, versions
 from cutover.engine.parts import Parts
+from cutover.protocol.merging import taken
 
 
 def options(parser: Parser) -> None:
@@ -52,7 +53,8 @@ async def check(parts: Parts, asked: Asked) -> list[Finding]:
     if not asked.take:
         return findings
     rows = await parts.rows[asked.site].rows_of(asked.kept.table, [asked.kept.key])
-    stands = rows.get(asked.kept.key) == asked.kept.row
+    here = rows.get(asked.kept.key)
+    stands = here == taken(parts.plan, asked.kept, here)
     return [*findings, Finding(what="the row stands there as it was kept", holds=stands)]
 
 

@@ -106,7 +106,9 @@ def resolve(
 
     Either way the version stays on record, and is not listed any more. Taking
     it goes through the fence, so only the site that serves can take one, and
-    the other site follows as after any write.
+    the other site follows as after any write. The counters of a row that stands
+    there stay as they are. The objects that the version owns are brought first;
+    when one cannot be had, nothing is changed.
     """
     import asyncio
 
@@ -137,6 +139,8 @@ async def decide(parts: "Parts", number: int, site: str | None, *, take: bool) -
 
     chosen = await the_one(parts, number, site)
     against = await reason_against_taking(parts, chosen) if take else None
+    if take and against is None:
+        against = await _reason_of_objects(parts, chosen)
     if against is not None:
         raise Refused(f"{against} Nothing was changed.")
     await parts.sites[chosen.at].resolve(number, take=take)
@@ -171,6 +175,20 @@ async def reason_against_taking(parts: "Parts", version: Version) -> str | None:
     return (
         f"version {version.number} lies at {version.at!r}, and {serving!r} serves, so the fence would refuse "
         f"it. Make the change at {serving!r} through your application, and leave this version."
+    )
+
+
+async def _reason_of_objects(parts: "Parts", version: Version) -> str | None:
+    """Bring what the version owns to where it is to stand; why that cannot be done."""
+    from cutover.engine.supply import reason_against_version
+
+    reason = await reason_against_version(parts, version.at, version.kept)
+    if reason is None:
+        return None
+    return (
+        f"version {version.number} owns an object that {version.at!r} does not have: {reason}. Put the bytes "
+        f"that it names under that key at {version.at!r} and take it again, or leave it, and make the change "
+        f"through your application."
     )
 
 

@@ -5,7 +5,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from cutover.engine.parts import Parts
-from cutover.model.change import Change, Delete, ObjectName, Truncate
+from cutover.model.change import Change, Delete, Insert, ObjectName, Truncate
+from cutover.model.merge import Kept
 from cutover.model.plan import Plan
 
 AT_ONCE = 8
@@ -26,6 +27,23 @@ def objects_of(plan: Plan, change: Change) -> list[ObjectName]:
             sha256 = digest if isinstance(digest, str) else None
             names.append(ObjectName(bucket=owned.bucket, key=key, sha256=sha256))
     return names
+
+
+async def reason_against_version(parts: Parts, site: str, kept: Kept) -> str | None:
+    """None once the objects of a kept version are at `site`, verified; else why one cannot be had (S2).
+
+    Raises SiteUnreachable or Inconclusive when that is not known.
+    """
+    names = [] if kept.row is None else objects_of(parts.plan, Insert(kept.table, kept.key, kept.row))
+    there, here = parts.stores[parts.plan.peer(site)], parts.stores[site]
+    for name in names:
+        found = await here.sha256(name.key, bucket=name.bucket)
+        wanted = found[0] if found and name.sha256 is None and kept.site == site else name.sha256
+        if found is None or found[0] != wanted:
+            reason = await parts.copy_object(there, here, name)
+            if isinstance(reason, str):
+                return reason
+    return None
 
 
 @dataclass(slots=True)

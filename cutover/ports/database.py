@@ -171,12 +171,13 @@ class SiteDatabase(Protocol):
     async def resolve(self, number: int, *, take: bool) -> None:
         """An operator decided on a kept version.
 
-        `take`: it is written over what stands there now, through the fence;
-        else what stands there stays. Refused when there is no such number.
+        `take`: it is written over what stands there now, but for its counters,
+        through the fence; else what stands there stays. Its objects are here
+        already. Refused when there is no such number.
         """
 
     async def sequences(self) -> dict[str, int]:
-        """The last value of each sequence that a planned table owns."""
+        """The last value of each sequence that gives a planned table its ids."""
 
     async def raise_sequences(self, values: Mapping[str, int], *, guard: Guard) -> None:
         """Raise sequences to at least these values, or to their end; none is ever lowered."""

@@ -135,6 +135,14 @@ def keep_all(scene: Scene) -> list[Settled]:
     return settled
 
 
+def taken(plan: Plan, kept: Kept, here: Row | None) -> Row | None:
+    """What stands there once a kept version is taken: its counters hold what both sites counted already."""
+    if kept.row is None or here is None:
+        return kept.row
+    counters = plan.table(kept.table).counters
+    return {**kept.row, **{name: here[name] for name in counters if name in here}}
+
+
 def _restore_what_went_along(scene: Scene, decided: dict[Place, Settled]) -> None:
     """A delete that was not taken took along, there, what had been made there: that was acknowledged too."""
     for place, theirs in scene.theirs.items():
@@ -391,16 +399,18 @@ def parents_of(references: Sequence[Reference], table: str, row: Row) -> Iterabl
 def kept_apart(scene: Scene, settled: Sequence[Settled], reasons: Mapping[Place, str]) -> list[Settled]:
     """The same, but rows that the database refuses stay as they are, with their rivals in quarantine."""
     return [
-        one if (reason := reasons.get((one.table, one.key))) is None else _kept_instead(scene, one, reason)
+        one
+        if (reason := reasons.get((one.table, one.key))) is None
+        else _kept_instead(scene, one, reason, counted=one.row is None)
         for one in settled
     ]
 
 
-def _kept_instead(scene: Scene, one: Settled, reason: str) -> Settled:
-    """What stands there stays, and what was to take its place is kept."""
+def _kept_instead(scene: Scene, one: Settled, reason: str, *, counted: bool = True) -> Settled:
+    """What stands there stays, with what was `counted` there, and what was to take its place is kept."""
     stays, theirs = replace(one, row=one.expected, kept=()), scene.theirs.get((one.table, one.key))
     if theirs is not None:
-        if one.row is None and one.expected is not None:  # what was counted before the delete
+        if counted and one.expected is not None:
             stays = replace(stays, row=_sum(one.expected, theirs))
         return _kept(scene, stays, theirs, reason)
     lost = Kept(table=one.table, key=one.key, row=one.row, site=_survivor(scene), reason=reason)

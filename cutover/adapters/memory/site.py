@@ -11,7 +11,7 @@ from cutover.model.merge import Kept, Quarantined, Reference, Settled
 from cutover.model.observation import Copying, Fence, Following, Instant, Lead, SiteFacts
 from cutover.model.position import Position
 from cutover.ports.database import Aside, Decide, Place
-from cutover.protocol.merging import parents_of
+from cutover.protocol.merging import parents_of, taken
 
 HOLD_SECONDS = 10.0
 """Longest that a merge may hold its rows while nothing is heard of who carries it out."""
@@ -334,7 +334,8 @@ class MemorySite:
             if not self.server.accepts_writes():
                 raise Fenced(self.server.site, self.server.epoch)
             here = self.server.tables[kept.table].get(kept.key)
-            self._write([Settled(table=kept.table, key=kept.key, expected=here, row=kept.row)])
+            row = taken(self.server.plan, kept, here)
+            self._write([Settled(table=kept.table, key=kept.key, expected=here, row=row)])
         self.server.decided[number] = self.server.quarantine.pop(number)
         await self.server.reach()
 

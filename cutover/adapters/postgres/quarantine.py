@@ -11,6 +11,7 @@ from cutover.adapters.postgres.session import Texts, texts
 from cutover.errors import Refused
 from cutover.model.merge import Kept, Quarantined, Settled
 from cutover.model.plan import Plan
+from cutover.protocol.merging import taken
 
 _COLUMNS = "number, table_name, key, row, site, reason, request"
 _UNDECIDED = f"select {_COLUMNS} from cutover.quarantine where decided is null order by number"
@@ -32,7 +33,7 @@ async def leave(connection: AsyncConnection, site: str, number: int) -> None:
 
 
 async def take(address: PostgresAddress, site: str, plan: Plan, number: int) -> None:
-    """Write a kept version over what stands there now, through the fence."""
+    """Write a kept version over what stands there now, but for its counters, through the fence."""
     async with merging(address, site, plan) as transaction:
         found = await texts(transaction.connection, _ONE, [number])
         if not found:
@@ -46,7 +47,8 @@ async def _write(transaction: Merging, chosen: Quarantined) -> None:
     kept = chosen.kept
     await transaction.meet([kept.table])
     there = (await transaction.rows_there(kept.table, [kept.key])).get(kept.key)
-    refused = await transaction.write([Settled(table=kept.table, key=kept.key, expected=there, row=kept.row)])
+    row = taken(transaction.plan, kept, there)
+    refused = await transaction.write([Settled(table=kept.table, key=kept.key, expected=there, row=row)])
     if refused:
         raise Refused(
             f"site {transaction.site!r} cannot take version {chosen.number} of {kept.table} "

@@ -205,18 +205,28 @@ async def test_a_kept_version_waits_until_somebody_decides(pair: Pair) -> None:
             await pair.east.site.resolve(first.number, take=take)
 
 
-async def test_a_version_that_is_taken_is_written_over_what_stands_there(pair: Pair) -> None:
+async def test_a_version_that_is_taken_is_written_over_what_stands_there_but_for_its_counters(
+    pair: Pair,
+) -> None:
     assert not await merge(pair.east.site, [settled("1", ONE, ONE, KEPT)], upto=UPTO, guard=GUARD)
-    await pair.east.write(edit("1", "changed since"))
+    await pair.east.write(edit("1", "changed since", 1000))
     (one,) = await pair.east.site.quarantine()
     await pair.east.site.close(guard=GUARD)
     with pytest.raises(Refused):
         await pair.east.site.resolve(one.number, take=True)
     await pair.east.open()
     await pair.east.site.resolve(one.number, take=True)
-    assert (await pair.east.contents(POSTS))["1",] == KEPT.row
+    assert (await pair.east.contents(POSTS))["1",] == post("1", "eins", 1000).row
     await pair.catch_up()
     assert await pair.same()
+
+
+async def test_a_version_that_is_taken_where_nothing_stands_brings_what_it_counted(pair: Pair) -> None:
+    gone = replace(KEPT, key=("3",), row=post("3", "drei", 3).row)
+    assert not await merge(pair.east.site, [settled("3", None, None, gone)], upto=UPTO, guard=GUARD)
+    (one,) = await pair.east.site.quarantine()
+    await pair.east.site.resolve(one.number, take=True)
+    assert (await pair.east.contents(POSTS))["3",] == gone.row
 
 
 async def test_who_refers_to_a_parent_is_named(pair: Pair) -> None:

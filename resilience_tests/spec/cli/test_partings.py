@@ -1,13 +1,18 @@
 """A site is left: what the commands say, refuse and do, over two sites in memory."""
 
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from cutover.adapters.memory.objects import MemoryBody
 from cutover.cli import quarantine
 from cutover.cli.stranded import bound, stranding
+from cutover.model.change import Row
 from cutover.model.journal import Entry, Kind
 from cutover.model.merge import Kept
+from cutover.model.objects import ObjectInfo
 from cutover.model.observation import FenceState
 from cutover.model.register import Unsent
 from resilience_tests.spec.cli.shell import Shell, change_grant, intents
@@ -229,6 +234,51 @@ def test_a_version_is_taken_only_where_users_are_served(world: World, shell: She
     assert "name one with --site" in shell.refused("quarantine", "resolve", "1", "--leave")
     assert shell.call("quarantine", "resolve", "1", "--leave", "--site", "west")[0] == 0
     assert (list(world.servers["east"].quarantine), world.servers["west"].quarantine) == ([1], {})
+
+
+def put(world: World, site: str, key: str, data: bytes) -> None:
+    """An object in a site's store."""
+    info = ObjectInfo(size=len(data), etag="e")
+    world.stores[site].objects["objects", key] = MemoryBody(info, data)
+
+
+def test_a_version_is_taken_once_the_bytes_that_it_names_are_where_it_is_to_stand(
+    world: World, shell: Shell
+) -> None:
+    to_verify(world, shell)
+    world.write_plan(WAITING.replace("merge: record}", "merge: record, objects: [{key: k, digest: d}]}"))
+    digest = sha256(b"bytes").hexdigest()
+    row: Row = {"id": "first", "k": "clip", "d": digest}
+    east = world.servers["east"]
+    east.quarantine |= {1: replace(KEPT, site="west", row=row), 2: replace(KEPT, row=row)}
+    east.lease_until = float("inf")  # nobody renews it here
+    for number in ("1", "2"):
+        told = shell.refused("quarantine", "resolve", number, "--take")
+        assert "object 'clip' is not in the store of west" in told
+        assert "Put the bytes that it names under that key at 'east'" in told
+    put(world, "west", "clip", b"other bytes")
+    assert f"its row says {digest}" in shell.refused("quarantine", "resolve", "1", "--take")
+    assert east.tables["public.posts"]["first",] == {"id": "first"}
+    assert list(east.quarantine) == [1, 2]
+    put(world, "west", "clip", b"bytes")
+    assert shell.call("quarantine", "resolve", "1", "--take")[0] == 0
+    assert world.stores["east"].objects["objects", "clip"].data == b"bytes"
+    world.stores["west"].objects.clear()
+    assert shell.call("quarantine", "resolve", "2", "--take")[0] == 0
+    assert east.tables["public.posts"]["first",] == row
+
+
+def test_a_version_whose_key_holds_other_bytes_is_not_taken(world: World, shell: Shell) -> None:
+    """No digest column: the bytes of the site that wrote the version are what it owns."""
+    to_verify(world, shell)
+    world.write_plan(WAITING.replace("merge: record}", "merge: record, objects: [{key: k}]}"))
+    east = world.servers["east"]
+    east.quarantine[1] = replace(KEPT, site="west", row={"id": "first", "k": "clip"})
+    put(world, "east", "clip", b"ours")
+    put(world, "west", "clip", b"theirs")
+    assert "holds other bytes" in shell.refused("quarantine", "resolve", "1", "--take")
+    assert list(east.quarantine) == [1]
+    assert shell.call("quarantine", "resolve", "1", "--leave")[0] == 0
 
 
 @pytest.mark.usefixtures("nothing_aside")

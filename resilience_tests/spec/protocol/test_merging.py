@@ -7,8 +7,17 @@ import pytest
 from cutover.model.change import UNCHANGED, Change, Delete, Insert, Row, Transaction, Update
 from cutover.model.plan import MergeRule
 from cutover.model.position import Position
-from cutover.protocol.merging import Divergences, Scene, fold, settle
-from resilience_tests.spec.protocol.parted_rows import NAME, PLACE, STATES, Case, Side, every_case, plan_with
+from cutover.protocol.merging import Divergences, Scene, fold, settle, taken
+from resilience_tests.spec.protocol.parted_rows import (
+    BASE,
+    NAME,
+    PLACE,
+    STATES,
+    Case,
+    Side,
+    every_case,
+    plan_with,
+)
 
 WAYS = [
     pytest.param(rule, counters, whole, id=f"{rule.value}{'-counters' * counters}{'-whole' * whole}")
@@ -167,6 +176,25 @@ def test_sums_keep_every_digit() -> None:
     (one,) = settle(scene)
     assert one.row is not None
     assert one.row["n"] == "1" + "0" * 40 + ".75"
+
+
+def test_a_version_without_its_object_is_kept_and_what_it_counted_is_not() -> None:
+    there, here = {**BASE, "text": "other bytes", "n": "8"}, {**BASE, "n": "15"}
+    change, own = Update(NAME, ("1",), there, old=BASE), Update(NAME, ("1",), here, old=BASE)
+    theirs, ours = _apart(MergeRule.COUNTER, change, own)
+    scene = Scene(
+        plan=plan_with(MergeRule.COUNTER, counters=True),
+        left="east",
+        references=(),
+        theirs=theirs,
+        ours=ours,
+        here={PLACE: here},
+        objects={PLACE: "it is gone"},
+    )
+    (one,) = settle(scene)
+    assert one.row == {**BASE, "n": "18"}
+    assert [(lost.row, lost.reason) for lost in one.kept] == [(there, "it is gone")]
+    assert taken(scene.plan, one.kept[0], one.row) == {**there, "n": "18"}
 
 
 def test_a_row_whose_key_changed_is_the_old_one_gone_and_the_new_one_made() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cutover.model.change import Row
 from cutover.protocol.merging import parents_of
-from resilience_tests.spec.protocol.parted_families import REFERENCES, Story, dangling, every_story
+from resilience_tests.spec.protocol.parted_families import FORK, REFERENCES, Story, dangling, every_story
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,18 @@ def test_a_counter_is_added_up_although_the_row_has_another_parent_by_now(storie
             judged += 1
             assert row["n"] == ("2" if "count p" in ours else "1"), f"{story}: {row}"
     assert judged > 2
+
+
+def test_what_was_counted_at_both_sites_is_there_also_where_a_version_is_kept(stories: list[Story]) -> None:
+    """A kept version that is taken later brings no counters: what stands there has them all."""
+    judged = 0
+    for story in stories:
+        after, (_, there), (_, here) = story.after, story.there, story.here
+        for place, base in FORK.items():
+            rows = [rows.get(place) for rows in (after, there, here)]
+            if None in rows:
+                continue
+            n, left, ours = [int(str(row["n"])) for row in rows if row is not None]
+            judged += left > 0 and any((lost.table, lost.key) == place for lost in story.kept)
+            assert n == left + ours - int(str(base["n"])), f"{story}: {place} {n}, not {left} + {ours}"
+    assert judged > 10
