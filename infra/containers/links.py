@@ -98,17 +98,21 @@ class Links:
             await asyncio.to_thread(netfilter.check_available, addresses)
             self._checked = True
 
+    async def _is_reachable(self) -> bool:
+        """Say whether links may be broken from here: where one was, what fails now is to be told."""
+        return self._checked or await asyncio.to_thread(netfilter.is_reachable)
+
     async def heal(self, link: str | None = None) -> Change:
         """Open a link again, or all of them."""
         if link is not None:
             self._topology.link(link)
-        if not netfilter.is_reachable():  # nothing can have been cut from here
+        if not await self._is_reachable():  # nothing can have been cut from here
             return Change(took_seconds=0.0, rules=0)
         return await self._replace(link, {})
 
     async def broken(self) -> list[Broken]:
         """Return what is not open, also what another process of ours broke."""
-        if not netfilter.is_reachable():
+        if not await self._is_reachable():
             return []
         table = await asyncio.to_thread(netfilter.read)
         chains = table.of_stack(self._chain)
@@ -118,7 +122,7 @@ class Links:
 
     async def close(self) -> None:
         """Open every link and leave nothing of ours among the machine's rules."""
-        if netfilter.is_reachable():
+        if await self._is_reachable():
             await asyncio.to_thread(netfilter.remove, of_stack(self._claim.stack))
         await asyncio.to_thread(self._holders.end, None)
 

@@ -111,8 +111,14 @@ def _digest(text: str) -> str:
 
 
 def is_reachable() -> bool:
-    """Say whether rules can be read and changed here at all."""
-    return os.geteuid() == 0 and all(shutil.which(program) for program in _PROGRAMS)
+    """Say whether rules can be read and changed here at all: a root of few capabilities cannot."""
+    if os.geteuid() != 0 or not all(shutil.which(program) for program in _PROGRAMS):
+        return False
+    try:
+        read()
+    except RulesUnavailable:
+        return False
+    return True
 
 
 def check_available(addresses: Collection[str] = ()) -> None:
@@ -235,20 +241,24 @@ def _rule(line: str) -> Rule:
 def replace_rules(claim: Claim, link: str | None, rules: Mapping[str, Sequence[str]]) -> list[str]:
     """Give a link of a stack these rules, by chain, instead of the ones that it has; None: all links.
 
-    One change: no packet meets half of it. Returns the rules that were taken away.
+    One change: no packet meets half of it. Without rules nothing is made, so that a
+    machine on which nothing was cut stays as it is. Returns the rules that were taken away.
     """
+    breaks = any(rules.values())
     with _alone():
         table = read()
-        emptied = _chains_to_empty(table, claim.stack, link)
-        _restore([
-            *(f":{chain} - [0:0]" for chain in emptied),
-            *_missing(table, claim, link),
-            *(f"-A {chain} {rule}" for chain, these in rules.items() for rule in these),
-        ])  # fmt: skip
+        chains = _chains_of(table, claim.stack, link)
+        emptied = [chain for chain in chains if breaks or chain in table.chains]
+        if emptied:
+            _restore([
+                *(f":{chain} - [0:0]" for chain in emptied),
+                *(_missing(table, claim, link) if breaks else ()),
+                *(f"-A {chain} {rule}" for chain, these in rules.items() for rule in these),
+            ])  # fmt: skip
     return [rule.text for rule in table.rules if rule.chain in emptied]
 
 
-def _chains_to_empty(table: Table, stack: str, link: str | None) -> list[str]:
+def _chains_of(table: Table, stack: str, link: str | None) -> list[str]:
     if link is not None:
         return [chain_of_link(stack, link) + way for way in ("", *WAYS)]
     return [chain for chain in table.of_stack(chain_of(stack)) if chain != chain_of(stack)]

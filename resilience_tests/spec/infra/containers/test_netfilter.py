@@ -1,4 +1,4 @@
-"""A link is only called cut where packets between containers meet the rules that cut it."""
+"""A link is only called cut where packets meet the rules that cut it, and where none was, no rule is made."""
 
 import os
 import shutil
@@ -10,10 +10,25 @@ from pathlib import Path
 import pytest
 
 from infra.containers import netfilter
-from infra.containers.netfilter import RulesUnavailable, Table, check_available, check_met, parse
+from infra.containers.claims import Claim
+from infra.containers.links import Links
+from infra.containers.netfilter import (
+    HOOKS,
+    RulesUnavailable,
+    Table,
+    chain_of,
+    chain_of_link,
+    check_available,
+    check_met,
+    is_reachable,
+    parse,
+    replace_rules,
+)
 
 JUMP = "-A FORWARD -j DOCKER-USER"
 BRIDGE = "br-0123456789ab"
+CLAIM = Claim(stack="shop")
+PORTS = {"postgres": 5432, "s3": 9000, "platform": 8000, "agent": 8001}
 OURS = "198.51.100.7"
 
 PASSING: tuple[Sequence[str], ...] = (
@@ -120,6 +135,73 @@ def test_a_jump_that_the_engine_is_moving_is_waited_for(machine: pytest.MonkeyPa
     """An engine that makes a network takes it away, and puts it back."""
     say(machine, table(), table(JUMP))
     check_available()
+
+
+@pytest.fixture
+def restored(machine: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """Keep what the kernel would be told, change by change."""
+    told: list[list[str]] = []
+    machine.setattr(netfilter, "_LOCK", tmp_path / "lock")
+    machine.setattr(netfilter, "_restore", lambda lines: told.append(list(lines)))
+    return told
+
+
+@pytest.mark.parametrize("link", [None, "east-west"])
+@pytest.mark.parametrize("machines", [table(JUMP), parse("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT")])
+def test_where_nothing_was_cut_healing_changes_nothing(
+    machine: pytest.MonkeyPatch, restored: list[list[str]], machines: Table, link: str | None
+) -> None:
+    say(machine, machines)
+    assert replace_rules(CLAIM, link, {}) == []
+    assert replace_rules(CLAIM, link, {"any": []}) == []
+    assert restored == []
+
+
+def test_healing_empties_the_chains_that_there_are_and_makes_none(
+    machine: pytest.MonkeyPatch, restored: list[list[str]]
+) -> None:
+    cut = chain_of_link("shop", "east-west")
+    say(
+        machine,
+        parse(f":FORWARD ACCEPT [0:0]\n:{chain_of('shop')} - [0:0]\n:{cut} - [0:0]\n-A {cut} -j DROP"),
+    )
+    assert replace_rules(CLAIM, None, {}) == ["-j DROP"]
+    assert replace_rules(CLAIM, "east-west", {}) == ["-j DROP"]
+    assert restored == [[f":{cut} - [0:0]"]] * 2
+
+
+def test_a_cut_makes_what_leads_to_it(machine: pytest.MonkeyPatch, restored: list[list[str]]) -> None:
+    say(machine, table(JUMP))
+    cut = chain_of_link("shop", "east-west")
+    assert replace_rules(CLAIM, "east-west", {cut: ["-j DROP"]}) == []
+    (lines,) = restored
+    assert [line.split()[1] for line in lines if line.startswith("-I")] == list(HOOKS)
+    assert lines[-1] == f"-A {cut} -j DROP"
+
+
+def test_a_root_that_may_not_read_the_rules_has_cut_nothing(machine: pytest.MonkeyPatch) -> None:
+    say(machine, table())
+    assert is_reachable()
+    machine.setattr(netfilter, "read", unreadable)
+    assert not is_reachable()
+
+
+async def test_what_cannot_be_healed_after_a_cut_is_told(
+    machine: pytest.MonkeyPatch, restored: list[list[str]]
+) -> None:
+    """Rules that can no longer be read may still be there."""
+    say(machine, table(JUMP))
+    links = Links(CLAIM, {"east": ["198.51.100.1"], "west": ["198.51.100.2"]}, PORTS)
+    await links.cut("east-west")
+    machine.setattr(netfilter, "read", unreadable)
+    for undo in (links.heal, links.broken, links.close):
+        with pytest.raises(RulesUnavailable):
+            await undo()
+    assert len(restored) == 1
+
+
+def unreadable() -> Table:
+    raise RulesUnavailable("iptables-save failed: Permission denied (you must be root)")
 
 
 def _written(address: str) -> str:
