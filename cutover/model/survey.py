@@ -51,6 +51,7 @@ class IdSequence:
     lowest: int
     highest: int
     step: int  #: below 0: it counts down
+    usable: bool  #: our role may read and set it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

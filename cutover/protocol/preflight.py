@@ -202,6 +202,11 @@ def _bystanders(name: str, seen: TableSurvey) -> Iterator[str]:
                 f"{name} takes its ids from the sequence {sequence.name}, which counts down; ids are only "
                 f"ever raised. Alter it."
             )
+        if not sequence.usable:
+            yield (
+                f"{name} takes ids from the sequence {sequence.name}, which cutover_admin may not read and "
+                f"set. Grant it SELECT and UPDATE."
+            )
     for publication in seen.publications:
         yield (
             f"{name} is in the publication {publication!r}, whose subscribers would be left behind at the "

@@ -34,7 +34,7 @@ PLAN = Plan(
 )
 KEY = UniqueIndex(columns=("id",), primary=True, deferrable=False, partial=False)
 ID = Column(name="id", type="bigint", nullable=False, generated=False)
-IDS = IdSequence(name="public.post_id_seq", lowest=1, highest=32767, step=1)
+IDS = IdSequence(name="public.post_id_seq", lowest=1, highest=32767, step=1, usable=True)
 COLUMNS = (
     ID,
     Column(name="views", type="bigint", nullable=True, generated=False),
@@ -97,6 +97,7 @@ TABLES: Mapping[str, dict[str, object]] = {
     "the rule 'r'": {"rules": ("r",)},
     "the trigger 't' enabled for replicas": {"always_triggers": ("t",)},
     "public.post_id_seq, which counts down": {"sequences": (replace(IDS, step=-1),)},
+    "public.post_id_seq, which cutover_admin may not": {"sequences": (replace(IDS, usable=False),)},
     "the sequence public.ids_of_posts at": {"sequences": (replace(IDS, name="public.ids_of_posts"),)},
     "the sequence public.post_id_seq at": {"sequences": ()},
     "the sequence public.post_id_seq gives out 1": {"sequences": (replace(IDS, highest=2147483647),)},

@@ -257,7 +257,7 @@ class PostgresSite:
             await leave_kept(connection, self._site, number)
 
     async def sequences(self) -> dict[str, int]:
-        """The last value of each sequence that a planned table owns; those never used are left out."""
+        """The last value of each sequence that gives a planned table ids; those never used are left out."""
         async with self._connections.use(effect=False) as connection:
             found = await connection.execute(statement("sequences"), {"tables": self._tables})
             return {name: value for name, value, *_ in await found.fetchall() if value is not None}

@@ -130,8 +130,8 @@ async def _sequences(connection: AsyncConnection, table: Table) -> tuple[IdSeque
     """As the site's adapter finds them, so that what is judged is what will be moved."""
     found = await connection.execute(statement("sequences"), {"tables": [names.quoted(table)]})
     return tuple(
-        IdSequence(name=name, lowest=lowest, highest=highest, step=step)
-        for name, _, lowest, highest, step in await found.fetchall()
+        IdSequence(name=name, lowest=lowest, highest=highest, step=step, usable=usable)
+        for name, _, lowest, highest, step, usable in await found.fetchall()
     )
 
 

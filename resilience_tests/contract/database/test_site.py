@@ -276,6 +276,23 @@ async def test_sequences_are_raised_and_never_lowered(database: Database, peer: 
         assert await peer.rows("select nextval('video_id_seq')", "platform") == [(42,)]
 
 
+async def test_a_sequence_that_tables_share_and_no_column_owns_moves_once(
+    database: Database, peer: Database
+) -> None:
+    shared = ["create sequence ids"]
+    shared += [f"alter table {table} alter id set default nextval('ids')" for table in ("post", "video")]
+    async with prepared(database) as east, prepared(peer, "west") as west:
+        for site in (database, peer):
+            await site.run(*shared, "drop sequence video_id_seq")
+        await database.run(
+            "insert into post default values", "insert into video default values", "delete from video"
+        )
+        assert await east.sequences() == {"public.ids": 2}
+        assert (await east.lead()).sequences == (("public.ids", 2),)
+        await west.raise_sequences(await east.sequences(), guard=G1)
+        assert await peer.rows("select nextval('ids')", "platform") == [(3,)]
+
+
 async def test_a_sequence_that_the_other_site_lacks_is_named(database: Database) -> None:
     async with prepared(database) as east:
         with pytest.raises(Refused, match=r"public\.unknown"):

@@ -73,7 +73,9 @@ async def test_what_a_table_is_made_of_is_seen(database: Database) -> None:
         ForeignKey(name="post_author_fkey", table="public.post", refers_to="public.person"),
     )
     assert (found.rules, found.always_triggers, found.publications) == (("r",), ("always",), ("p",))
-    assert found.sequences == (IdSequence(name="public.s", lowest=-(2**63), highest=-1, step=-1),)
+    assert found.sequences == (
+        IdSequence(name="public.s", lowest=-(2**63), highest=-1, step=-1, usable=True),
+    )
     assert found.row_security
 
 
@@ -83,6 +85,18 @@ async def test_a_sequence_that_was_renamed_at_one_site_is_named(database: Databa
     first, second = problems(PLAN, await look(database), await look(peer, "west"))
     assert "public.video_id_seq at 'east'" in first
     assert "public.videos_id_seq at 'west'" in second
+
+
+async def test_a_sequence_that_no_column_owns_is_compared_and_must_be_ours_to_set(
+    database: Database, peer: Database
+) -> None:
+    await database.run(*TABLES)
+    await database.run("create sequence ids", "grant usage on sequence ids to platform", role="postgres")
+    await database.run("alter table post alter id set default nextval('ids')")
+    await peer.run(*TABLES)
+    not_ours, not_there = problems(PLAN, await look(database), await look(peer, "west"))
+    assert "public.ids, which cutover_admin may not read and set" in not_ours
+    assert "public.ids at 'east' only" in not_there
 
 
 async def test_what_kind_of_relation_a_name_stands_for_is_seen(database: Database) -> None:
