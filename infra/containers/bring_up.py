@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 
 from cutover.model.secret import Secret
 from infra.blueprint.settings import StackSettings
@@ -85,7 +86,7 @@ async def up(
     engine = await asyncio.to_thread(Engine.at)
     if power_cut and not engine.local:
         raise NoPowerCut("the Docker engine is on another machine, and so would be the data: no disk of ours")
-    for gone in await asyncio.to_thread(reap, state, engine):
+    for gone in await asyncio.to_thread(reap, state, engine, progress):
         progress(f"removed what was left of stack {gone}")
     store = await asyncio.to_thread(find_engine, s3_server, state.cache, progress)
     images = await asyncio.to_thread(_images, engine, image, base, store.program, progress)
@@ -98,7 +99,8 @@ async def up(
     try:
         return await _made(folder, description, claim, control, preload, services, extras, progress)
     except BaseException:
-        await asyncio.shield(_undo(folder, control))
+        for left in await asyncio.shield(_undo(folder, control, engine)):
+            progress(f"could not be removed: {left}")
         raise
 
 
@@ -148,6 +150,7 @@ def _take(
         subnet = _free_subnet(state, client, claim.stack)
         described = replace(described, settings=replace(settings, subnet=subnet))
         described.save(folder)
+        write_file(_key_file(folder), secrets.token_urlsafe(32))  # who finds the supervisor finds the key
 
     lock = take(state, claim.stack, save)
     return folder, described, lock
@@ -203,8 +206,7 @@ async def _made(
     extras: Mapping[str, Mapping[str, object]] | None,
     progress: Progress,
 ) -> ContainerStack:
-    key = Secret(secrets.token_urlsafe(32))
-    await asyncio.to_thread(write_file, _key_file(folder), key.reveal())
+    key = Secret(_key_file(folder).read_text())
     await asyncio.to_thread(_plug_in, folder, description.settings.disks)
     loading = asyncio.ensure_future(control.ask("preload", modules=list(preload)))
     await _apply(folder, description.settings, key, progress)
@@ -276,35 +278,53 @@ async def _apply(folder: StackFolder, settings: StackSettings, key: Secret, prog
 async def attach(name: str) -> ContainerStack:
     """Use a stack that is up already; it outlives this object. Raises NoSuchStack."""
     folder = StateFolder.open().stack(name)
-    try:
-        control = await Control.to(folder.socket("control"))
-    except OSError:
-        raise NoSuchStack(f"no stack of containers {name!r} is up") from None
+    control = await _reached(folder)
     description = ContainerDescription.load(folder)
     keys = keys_of(description.settings, Secret(_key_file(folder).read_text()))
     return ContainerStack(folder, description, keys, control, _claim(name, keep=description.keep))
 
 
-async def _undo(folder: StackFolder, control: Control) -> None:
-    if control.open:
-        await control.ask("shutdown")
-    await control.close()
-    engine = await asyncio.to_thread(Engine.at)
-    await asyncio.to_thread(remove_all, folder, [engine.client])
+async def _reached(folder: StackFolder) -> Control:
+    try:
+        return await Control.to(folder.socket("control"))
+    except OSError:
+        raise NoSuchStack(f"no stack of containers {folder.name!r} is up") from None
 
 
-def reap(state: StateFolder, engine: Engine) -> list[str]:
+async def _undo(folder: StackFolder, control: Control, engine: Engine) -> tuple[str, ...]:
+    """Take down a stack, however far its `up` came; return what could not be removed, and why."""
+    try:
+        if control.open:
+            await control.ask("shutdown")
+    finally:
+        await control.close()
+    return await asyncio.to_thread(remove_all, folder, [engine.client])
+
+
+def reap(state: StateFolder, engine: Engine, tell: Progress = lambda _: None) -> list[str]:
     """Remove what killed runs left of stacks of containers; return their names.
 
-    Of stacks that Pulumi made only the harness's own goes: rules, processes, files.
+    Of stacks that Pulumi made only the harness's own goes: rules, processes, files. What
+    could not be removed is told, with the reason.
     """
     with state.allocating():
         removed = leftovers.remove(engine.client, of_the_dead(time.time()))
         ours = [one for one in state.stacks() if one.kind == CONTAINERS and not at_rest(one)]
         dead = [one for one in ours if not is_locked(one.lock)]
+        remaining = [*removed.remaining]
         for folder in dead:
-            remove_all(folder, [engine.client])
+            remaining += _removed(folder, engine)
+    for left in remaining:
+        tell(f"could not be removed: {left}")
     return sorted({*removed.stacks, *(folder.name for folder in dead)})
+
+
+def _removed(folder: StackFolder, engine: Engine) -> tuple[str, ...]:
+    """Remove what is left of one stack; one that cannot be is in no other one's way."""
+    try:
+        return remove_all(folder, [engine.client])
+    except StackError as error:
+        return (f"{folder.name}: {error}",)
 
 
 def list_stacks() -> list[str]:
@@ -318,11 +338,23 @@ async def down_all() -> list[str]:
     """Take down every stack of containers of this user, kept or not, and what is left of dead ones.
 
     Those that Pulumi made stay up; a harness on one ends. A stack that another user, or
-    another state folder, keeps on the same engine is not ours to judge.
+    another state folder, keeps on the same engine is not ours to judge. One that cannot be
+    taken down keeps no other one up: StackError names each at the end.
     """
-    names = list_stacks()
-    for name in names:
-        await (await attach(name)).down()
+    state = StateFolder.open()
     engine = await asyncio.to_thread(Engine.at)
-    rest = await asyncio.to_thread(reap, StateFolder.open(), engine)
-    return sorted({*names, *rest})
+    gone, failed = [], []
+    for name in list_stacks():
+        try:
+            failed += [f"{name}: {left}" for left in await _end(state.stack(name), engine)]
+            gone.append(name)
+        except (StackError, docker.errors.DockerException, OSError) as error:
+            failed.append(f"{name}: {error}")
+    gone += await asyncio.to_thread(reap, state, engine, failed.append)
+    if failed:
+        raise StackError("; ".join([*failed, f"down are {', '.join(sorted({*gone})) or 'none'}"]))
+    return sorted({*gone})
+
+
+async def _end(folder: StackFolder, engine: Engine) -> tuple[str, ...]:
+    return await _undo(folder, await _reached(folder), engine)
