@@ -65,7 +65,8 @@ async def drop_run(server: Server, database: str) -> None:
 
     In this order: a database with a slot in use or a prepared transaction cannot
     be dropped, and an origin in use by a session neither. Slots that nobody uses
-    go with their database.
+    go with their database. Origins belong to no database: of those that others have
+    in the server, whose subscriptions would begin anew, none is dropped.
     """
     async with await server.connect() as connection:
         exists = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
@@ -78,7 +79,7 @@ async def drop_run(server: Server, database: str) -> None:
     await _roll_back_prepared(server, database)
     async with await server.connect() as connection:
         await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
-        await connection.execute("SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin")
+        await connection.execute(_DROP_ORIGIN, [f"cutover_{database}"])
 
 
 async def _roll_back_prepared(server: Server, database: str) -> None:
@@ -94,6 +95,8 @@ async def _roll_back_prepared(server: Server, database: str) -> None:
         for name in names:
             await connection.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(name)))
 
+
+_DROP_ORIGIN = "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = %s"
 
 _END_SESSIONS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity

@@ -20,6 +20,7 @@ import pytest
 from psycopg import sql
 from psycopg2.extras import LogicalReplicationConnection
 
+from cutover.adapters.postgres import names
 from cutover.model.outputs import Credentials, Outputs
 from drill.live.field import LiveField
 from drill.sample_plan import sample_plan
@@ -219,7 +220,8 @@ async def test_a_fresh_run_is_empty_and_has_names_of_its_own(stack: EmbeddedStac
         await platform.execute("INSERT INTO notes VALUES (1, 'old')")
     async with await connect(stack, "east", "cutover_admin") as admin:
         await admin.execute("SELECT pg_create_logical_replication_slot('left_over', 'pgoutput')")
-        await admin.execute("SELECT pg_replication_origin_create('left_over')")
+        for name in (names.origin(before.sites["east"].postgres.database), "of_others"):
+            await admin.execute("SELECT pg_replication_origin_create(%s)", [name])
     async with await connect(stack, "west") as platform:
         await platform.execute("BEGIN")
         await platform.execute("INSERT INTO notes VALUES (2, 'old')")
@@ -234,9 +236,11 @@ async def test_a_fresh_run_is_empty_and_has_names_of_its_own(stack: EmbeddedStac
         async with await connect(stack, site) as platform:
             assert await (await platform.execute("SELECT id FROM notes")).fetchall() == []
         async with await connect(stack, site, "cutover_admin") as admin:
-            for left in ("pg_replication_slots", "pg_replication_origin", "pg_prepared_xacts"):
+            for left in ("pg_replication_slots", "pg_prepared_xacts"):
                 query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(left))
                 assert await (await admin.execute(query)).fetchall() == []
+            origins = await (await admin.execute("SELECT roname FROM pg_replication_origin")).fetchall()
+            assert origins == ([("of_others",)] if site == "east" else [])
         settings = await _settings_of(stack, site)
         assert settings["postgres"]["database"] == after.sites[site].postgres.database
     assert after.sites["east"].s3.bucket != before.sites["east"].s3.bucket
