@@ -19,6 +19,7 @@ import sys
 from runbook import Asked, Finding, Runbook, Situation, takes_writes
 
 from cutover.cli.stranded import ask_to_merge, described, newest_stranding, reason_against_merging
+from cutover.engine.journalling import state_of
 from cutover.engine.observe import look_at_both
 from cutover.engine.parts import Parts
 from cutover.engine.register import read_register
@@ -27,7 +28,7 @@ from cutover.engine.register import read_register
 async def look(parts: Parts, _: Asked) -> Situation:
     """What is stranded, and whether it can be merged now."""
     found = await newest_stranding(parts)
-    by_itself = found is not None and not parts.plan.gates.approve_merge and not found.over
+    by_itself = found is not None and not found.over and not await _asked_for(parts)
     against = None if by_itself else reason_against_merging(found)
     survivor = (await read_register(parts)).grant.serving
     will = [
@@ -39,9 +40,14 @@ async def look(parts: Parts, _: Asked) -> Situation:
 
 
 async def act(parts: Parts, _: Asked) -> None:
-    """The operator's word, where the plan asks for it."""
-    if parts.plan.gates.approve_merge:
+    """The operator's word, where the plan or the brake asks for it."""
+    if await _asked_for(parts):
         await ask_to_merge(parts)
+
+
+async def _asked_for(parts: Parts) -> bool:
+    state = await state_of(parts)
+    return parts.plan.gates.approve_merge or (state is not None and state.listed_brake is not None)
 
 
 async def check(parts: Parts, _: Asked) -> list[Finding]:

@@ -147,7 +147,8 @@ def _next_steps(migration: "Migration", state: "State", seen: "Observation") -> 
 def _while_parted(migration: "Migration", state: "State", seen: "Observation") -> tuple[str, ...]:
     """The site that was left is on its way home, or is gone."""
     command = migration.selection.command
-    asked = migration.parts.plan.gates.approve_merge and state.listed and not state.merge_approved
+    asks = migration.parts.plan.gates.approve_merge or state.listed_brake is not None
+    asked = asks and state.listed and not state.merge_approved
     if asked and not state.merged:
         return (command("stranded list"), command("stranded merge"))
     steps = (command("status --watch"), f"cutover run {migration.selection.path}", command("stranded list"))

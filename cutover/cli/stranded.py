@@ -59,7 +59,8 @@ def list_stranded(*, plan: PlanOption = None, stack: StackOption = None) -> Answ
 def merge(*, plan: PlanOption = None, stack: StackOption = None) -> Answer:
     """Let what was listed be merged into what the survivor serves.
 
-    Needed where the plan says `approve_merge`; read `stranded list` first.
+    Needed where the plan says `approve_merge`, and where what is stranded deletes
+    what the brake would have held; read `stranded list` first.
     Nothing is discarded: where both sites changed a row, the version that loses
     goes to quarantine. The merge itself cannot be taken back.
     """
@@ -74,7 +75,8 @@ async def _list(plan: Path | None, stack: str | None) -> Answer:
     async with chosen(plan, stack) as migration:
         state, found = await migration.state(), await newest_stranding(migration.parts)
         waits = found is not None and not found.over and found.listed is not None and found.merged is None
-        asked = waits and migration.parts.plan.gates.approve_merge
+        brake = found is not None and found.listed is not None and "brake" in found.listed
+        asked = waits and (migration.parts.plan.gates.approve_merge or brake)
         after = ("stranded merge", "status") if asked else ("status",)
         return Answer(
             stage=state.stage,
@@ -202,7 +204,8 @@ def _listing(listed: Facts) -> list[str]:
     again = f"; {repeated} row(s) of requests that both sites carried out" if repeated else ""
     said = f"listed: {listed.get('transactions')} transaction(s), {listed.get('rows')} row(s)"
     named = [f"    {key}" for key in keys] if isinstance(keys, list) else []
-    return [f"{said}: {', '.join(counted) or 'none'}{again}", *named]
+    brake = [f"    look first: {listed['brake']}"] if listed.get("brake") else []
+    return [f"{said}: {', '.join(counted) or 'none'}{again}", *brake, *named]
 
 
 def _outcome(merged: Facts) -> list[str]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cutover.cli.answer import Answer
 from cutover.cli.options import PlanOption, StackOption, YesOption
@@ -12,7 +14,21 @@ if TYPE_CHECKING:
     from cutover.errors import SiteUnreachable
 
 
-def uninstall(*, plan: PlanOption = None, stack: StackOption = None, yes: YesOption = False) -> Answer:
+DiscardOption = Annotated[
+    bool,
+    typer.Option(
+        "--discard-set-aside", help="Also forget rows that were set aside (`cutover quarantine list`)."
+    ),
+]
+
+
+def uninstall(
+    *,
+    plan: PlanOption = None,
+    stack: StackOption = None,
+    yes: YesOption = False,
+    discard_set_aside: DiscardOption = False,
+) -> Answer:
     """Take everything of ours out of both databases, once a migration has ended.
 
     The journal at the witness stays: it is the record of what was done. The
@@ -22,10 +38,10 @@ def uninstall(*, plan: PlanOption = None, stack: StackOption = None, yes: YesOpt
     """
     import asyncio
 
-    return asyncio.run(_uninstall(plan, stack, yes=yes))
+    return asyncio.run(_uninstall(plan, stack, yes=yes, discard=discard_set_aside))
 
 
-async def _uninstall(plan: Path | None, stack: str | None, *, yes: bool) -> Answer:
+async def _uninstall(plan: Path | None, stack: str | None, *, yes: bool, discard: bool) -> Answer:
     from cutover.cli.migration import DECLINED, agreed, chosen, say
     from cutover.cli.selection import forget
     from cutover.engine.journalling import state_of
@@ -41,7 +57,7 @@ async def _uninstall(plan: Path | None, stack: str | None, *, yes: bool) -> Answ
                 f"First run `cutover complete` or `cutover roll-back` (or `cutover abandon`, if one site "
                 f"will never be back)."
             )
-        await _refuse_undecided(migration.parts)
+        await _refuse_undecided(migration.parts, discard=discard)
         if not agreed("Take fence, publication, slots and records out of both databases?", yes=yes):
             return DECLINED
         silent = await _removed(migration.parts, say)
@@ -51,7 +67,7 @@ async def _uninstall(plan: Path | None, stack: str | None, *, yes: bool) -> Answ
         return Answer(stage=state.stage if state else None, text="nothing of ours is left at both sites")
 
 
-async def _refuse_undecided(parts: "Parts") -> None:
+async def _refuse_undecided(parts: "Parts", *, discard: bool) -> None:
     """What lost a conflict lies in our records only: taking them out would destroy it (S4)."""
     from contextlib import suppress
 
@@ -59,6 +75,13 @@ async def _refuse_undecided(parts: "Parts") -> None:
 
     for name, site in parts.sites.items():
         with suppress(SiteUnreachable):  # it is cleaned later, and asked then
+            held_back = 0 if discard else (await site.look()).set_aside
+            if held_back:
+                raise Refused(
+                    f"{held_back} row(s) that {name!r} had to set aside are known by our records alone, "
+                    f"and would be forgotten. Nothing was changed. `cutover quarantine list` shows them and "
+                    f"why; write them anew where users write, then give --discard-set-aside."
+                )
             if undecided := len(await site.quarantine()):
                 raise Refused(
                     f"{undecided} version(s) in the quarantine of {name!r} wait for a decision, and would be "

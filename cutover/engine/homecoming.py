@@ -20,7 +20,7 @@ from cutover.engine.supply import Supply, objects_of
 from cutover.engine.tails import Tail, differing, has_forgotten, tail_of
 from cutover.errors import Inconclusive
 from cutover.model.action import Guard
-from cutover.model.change import UNCHANGED, Insert, Key, Row
+from cutover.model.change import UNCHANGED, Insert, Key, Row, Transaction
 from cutover.model.merge import Divergence, Reference, Settled
 from cutover.model.position import Position
 from cutover.ports.database import Merged
@@ -40,8 +40,9 @@ async def list_stranded(parts: Parts, left: str) -> dict[str, object]:
     async with AsyncExitStack() as closing:
         home = await _homecoming(parts, left, closing)
         await home.ours.read_to_now()
-        rows, repeated = home.theirs_now()
+        rows, repeated = home.theirs_now({})
     return {
+        **({"brake": home.brake} if home.brake else {}),
         "transactions": None if home.theirs is None else len(home.theirs.transactions),
         "rows": len(rows),
         "tables": dict(sorted(Counter(table for table, _ in rows).items())),
@@ -52,9 +53,18 @@ async def list_stranded(parts: Parts, left: str) -> dict[str, object]:
 
 async def merge_stranded(parts: Parts, left: str, guard: Guard) -> dict[str, object]:
     """Merge it into what the survivor serves. Begun again after a crash it finds nothing left to do."""
+    outcome = await _merged_once(parts, left, guard)
+    while await parts.appliers[parts.plan.peer(left)].set_aside():  # it names some hundreds at a time
+        outcome = _added(outcome, await _merged_once(parts, left, guard))
+    return outcome.to_json()
+
+
+async def _merged_once(parts: Parts, left: str, guard: Guard) -> "Outcome":
     async with AsyncExitStack() as closing:
         home = await _homecoming(parts, left, closing)
         await home.bring_objects()
+        await home.ours.read_to_now()  # all but the last of it before any row is locked
+        home.ours.alone()
         for _ in range(ROUNDS):
             refused = await parts.sites[home.survivor].merge(tuple(home.places), home.decide, guard=guard)
             if not refused:
@@ -74,6 +84,7 @@ async def _homecoming(parts: Parts, left: str, closing: AsyncExitStack) -> "Home
     closing.push_async_callback(supply.close)
     references = tuple(await parts.sites[survivor].references())
     home = Homecoming(parts, left, references, supply, ours)
+    home.held_back = await _held_back(parts, left)
     if await has_forgotten(parts, left, applied):
         home.differing = await differing(parts, left)
         home.end = (await parts.sites[left].look()).end
@@ -94,6 +105,7 @@ class Homecoming:
     supply: Supply
     ours: Tail
     theirs: Tail | None = None
+    held_back: dict[Place, Row | None] = field(default_factory=dict)  #: set aside here; as it is there
     differing: dict[Place, Divergence | None] = field(default_factory=dict)  #: where its log does not say
     end: Position | None = None  #: of the left site's log
     objects: dict[Place, str] = field(default_factory=dict)
@@ -108,26 +120,50 @@ class Homecoming:
 
     @property
     def places(self) -> dict[Place, None]:
-        """Every row that the left site touched."""
-        return dict.fromkeys(self.differing) if self.theirs is None else self.theirs.places
+        """Every row that the left site touched, and those whose acknowledged version was set aside here."""
+        touched = dict.fromkeys(self.differing) if self.theirs is None else self.theirs.places
+        return touched | dict.fromkeys(self.held_back)
 
-    def theirs_now(self) -> tuple[Divergences, list[Place]]:
+    @property
+    def brake(self) -> str | None:
+        """Why what the left site did must be seen by a person first (S3), as when it is applied."""
+        reasons = (self.parts.reason_to_brake(self.parts.plan, one) for one in self._transactions)
+        return next((reason for reason in reasons if reason is not None), None)
+
+    @property
+    def _transactions(self) -> Sequence[Transaction]:
+        return () if self.theirs is None else self.theirs.transactions
+
+    def theirs_now(self, here: Mapping[Place, Row]) -> tuple[Divergences, list[Place]]:
         """What the left site did to each row, and the rows of requests that the survivor carried out too."""
         if self.theirs is None:
             rows = {place: one for place, one in self.differing.items() if one is not None}
         else:
-            rows = self.theirs.rows(self.parts.plan, self.ours)
+            rows = self.theirs.rows(self.ours)
+            rows |= self._late(here, rows)
         return rows, [place for place in self.places if place not in rows]
+
+    def _late(self, here: Mapping[Place, Row], rows: Divergences) -> Divergences:
+        """Rows that were acknowledged before the fork, and applied to the survivor's records only."""
+        late: Divergences = {}
+        for (table, key), row in self.held_back.items():
+            one = rows.get((table, key))
+            made = (table, key) not in here
+            if one is None and row is not None:
+                late[table, key] = Divergence(table=table, key=key, made=made, row=row)
+            elif one is not None and one.row is not None:
+                late[table, key] = replace(one, made=made)
+        return late
 
     async def bring_objects(self) -> None:
         """Bytes first (S2): before any row is locked, for this may take long."""
-        rows, _ = self.theirs_now()
+        rows, _ = self.theirs_now({})
         self.objects = await _without_objects(self.parts, rows, self.supply)
 
     async def decide(self, here: Mapping[Place, Row]) -> Merged:
         """What becomes of each row. `here` is locked: all that the survivor did to it is in its log."""
         await self.ours.read_to_now()
-        rows, repeated = self.theirs_now()
+        rows, repeated = self.theirs_now(here)
         scene = await self._scene(await _made_whole(self.parts, self.left, rows), here)
         stubborn = {place: self.reasons[place] for place, times in self.refusals.items() if times >= PATIENCE}
         settle = self.parts.settle if self.theirs is not None else keep_all
@@ -137,7 +173,7 @@ class Homecoming:
         return Merged(settled=self.settled, upto=self.end)
 
     async def _scene(self, theirs: Divergences, here: Mapping[Place, Row]) -> Scene:
-        ours = self.ours.rows(self.parts.plan)
+        ours = self.ours.alone()
         parents = {
             parent: None
             for (table, _), one in theirs.items()
@@ -156,14 +192,46 @@ class Homecoming:
             objects=self.objects,
         )
 
-    def outcome(self) -> dict[str, object]:
+    def outcome(self) -> "Outcome":
+        """What was settled."""
+        return Outcome(
+            rows=len(self.settled),
+            merged=sum(one.changes for one in self.settled),
+            kept=sum(len(one.kept) for one in self.settled),
+            why=Counter(one.because for one in self.settled if one.kept),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of the rows of a merge."""
+
+    rows: int
+    merged: int  #: rows that changed
+    kept: int  #: versions in quarantine
+    why: Counter[str]
+
+    def to_json(self) -> dict[str, object]:
         """As the journal keeps it."""
-        return {
-            "rows": len(self.settled),
-            "merged": sum(one.changes for one in self.settled),
-            "kept": sum(len(one.kept) for one in self.settled),
-            "why": dict(sorted(Counter(one.because for one in self.settled if one.kept).items())),
-        }
+        why = dict(sorted(self.why.items()))
+        return {"rows": self.rows, "merged": self.merged, "kept": self.kept, "why": why}
+
+
+def _added(one: Outcome, other: Outcome) -> Outcome:
+    return Outcome(
+        rows=one.rows + other.rows,
+        merged=one.merged + other.merged,
+        kept=one.kept + other.kept,
+        why=one.why + other.why,
+    )
+
+
+async def _held_back(parts: Parts, left: str) -> dict[Place, Row | None]:
+    """Rows that the survivor had to set aside, as they are at the left site: it was promoted without them."""
+    survivor = parts.plan.peer(left)
+    places = [(row.table, row.key) for row in await parts.appliers[survivor].set_aside()]
+    there = await _rows(parts, left, places)
+    return {place: there.get(place) for place in places}
 
 
 def _untouched(place: Place, here: Row | None) -> Settled:

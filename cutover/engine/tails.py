@@ -28,6 +28,10 @@ class Tail:
     after: Position | None  #: what the peer has of it; None: it has nothing that the slot still holds
     transactions: list[Transaction] = field(default_factory=list)
     end: Position | None = None
+    requests: set[str] = field(default_factory=set)  #: what users asked for
+    made: set[Place] = field(default_factory=set)  #: the rows that it inserted
+    _alone: Divergences = field(default_factory=dict)  #: what was done to each row, of the first `_folded`
+    _folded: int = 0
 
     async def read_to_now(self) -> None:
         """Read on until everything that is committed at this moment has come: a mark of ours is behind it."""
@@ -53,37 +57,39 @@ class Tail:
                 f"`cutover abandon`."
             )
         self.transactions.append(item)
-
-    @property
-    def requests(self) -> frozenset[str]:
-        """What users asked for."""
-        return frozenset(one.request for one in self.transactions if one.request is not None)
+        self.requests |= {item.request} if item.request is not None else set()
+        self.made |= {(one.table, one.key) for one in item.changes if isinstance(one, Insert)}
 
     @property
     def places(self) -> dict[Place, None]:
         """Every row that was touched."""
         return {place: None for one in self.transactions for place in places_of(one.changes)}
 
-    @property
-    def made(self) -> frozenset[Place]:
-        """The rows that it inserted."""
-        inserts = (item for one in self.transactions for item in one.changes if isinstance(item, Insert))
-        return frozenset((item.table, item.key) for item in inserts)
+    def alone(self) -> Divergences:
+        """What was done to each row, whatever the other site did.
 
-    def rows(self, plan: Plan, other: "Tail | None" = None) -> Divergences:
-        """What was done to each row.
+        What was folded once is not folded again: the next call costs what came since.
+        """
+        for one in self.transactions[self._folded :]:
+            fold(self.parts.plan, self._alone, one)
+        self._folded = len(self.transactions)
+        return self._alone
+
+    def rows(self, other: "Tail") -> Divergences:
+        """What was done to each row, beside what the other site did.
 
         A request that the `other` site carried out too counts there; only what
         it deleted is taken in, so that nothing older brings back what both
         deleted. A transaction that made a row which the other made, too, is the
         same thing done twice: it counts nothing.
         """
-        requests, made = (other.requests, other.made) if other else (frozenset(), frozenset())
-        rows: Divergences = {}
+        plan, rows = self.parts.plan, dict[Place, Divergence]()
         for one in self.transactions:
-            if one.request is not None and one.request in requests:
+            if one.request is not None and one.request in other.requests:
                 one = replace(one, changes=tuple(item for item in one.changes if isinstance(item, Delete)))
-            elif any(isinstance(item, Insert) and (item.table, item.key) in made for item in one.changes):
+            elif any(
+                isinstance(item, Insert) and (item.table, item.key) in other.made for item in one.changes
+            ):
                 one = replace(one, changes=tuple(_uncounted(plan, item) for item in one.changes))
             fold(plan, rows, one)
         return rows

@@ -301,8 +301,9 @@ def _from_parted(plan: Plan, state: State, seen: Observation) -> Decision:
         )
         return Move(Stage.PARTED, actions, f"{left!r} is back: it stays closed, and is listed")
     if not state.merged:
-        if plan.gates.approve_merge and not state.merge_approved:
-            return Wait("an operator reads `cutover stranded list` and runs `cutover stranded merge`")
+        if not state.merge_approved and (plan.gates.approve_merge or state.listed_brake):
+            why = f": {state.listed_brake}" if state.listed_brake else ""
+            return Wait(f"an operator reads `cutover stranded list` and runs `cutover stranded merge`{why}")
         if not _takes_writes(plan, seen, survivor):
             return Wait(f"{survivor!r} accepts writes")
         actions = (

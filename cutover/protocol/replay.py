@@ -45,6 +45,9 @@ class State:
     release: str | None = None  #: the reason of a brake that an operator has looked at
     parted: int = 0  #: epoch of the newest parting that was met
     listed: bool = False  #: what was stranded has been listed since
+    listed_brake: str | None = (
+        None  #: why what was listed must be agreed to by a person, whatever the plan says
+    )
     merged: bool = False  #: and merged
     merge_approved: bool = False
     promote: str | None = None  #: the site that an operator promotes past the lag bound
@@ -115,6 +118,7 @@ def _parting(state: State, stage: Stage, entry: Entry) -> dict[str, Any]:
             return {
                 "parted": epoch,
                 "listed": False,
+                "listed_brake": None,
                 "merged": False,
                 "merge_approved": False,
                 "clean": None,
@@ -139,7 +143,8 @@ def _after_done(state: State, entry: Entry) -> State:
         case ReleaseBrake():
             return replace(state, release=None)
         case ListStranded():
-            return replace(state, listed=True)
+            brake = entry.facts.get("brake")
+            return replace(state, listed=True, listed_brake=None if brake is None else str(brake))
         case MergeStranded():
             return replace(state, merged=True)
         case PromoteSite():

@@ -247,7 +247,9 @@ class MemorySite:
         if not refused:
             self._write([one for one in settled if one.changes])
             self._keep([kept for one in settled for kept in one.kept])
-            self.server.merged |= {(one.table, one.key): None for one in settled}
+            for one in settled:
+                self.server.merged[one.table, one.key] = None
+                self.server.aside.pop((one.table, one.key), None)
             self.server.applied = upto
         await self.server.reach()
         return refused
@@ -363,7 +365,7 @@ class MemorySite:
         return dict(self.server.sequence)
 
     async def raise_sequences(self, values: Mapping[str, int], *, guard: Guard) -> None:
-        """Raise to at least these values."""
+        """Raise to at least these values, or to the end."""
         await self.server.reach()
         self.server.pass_guard(guard)
         for name, value in values.items():

@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from cutover.adapters.postgres.batch import is_of_row, why_refused
 from cutover.adapters.postgres.catalog import Described, describe
 from cutover.adapters.postgres.connect import PostgresAddress, answer_within, connect, errors
-from cutover.adapters.postgres.records import key_json, note_position, row_json
+from cutover.adapters.postgres.records import TAKE_OUT, key_json, note_position, row_json
 from cutover.adapters.postgres.references import foreign_keys, still_referred_to, without_parent
 from cutover.adapters.postgres.runs import Kind, Run, array, by_key, statement
 from cutover.adapters.postgres.session import print_alike, texts
@@ -117,9 +117,13 @@ class Merging:
                 self.tables[name] = await describe(self.connection, self.site, self.plan.table(name))
 
     async def record(self, settled: Sequence[Settled], upto: Position) -> None:
-        """Note what was merged and what was kept, and how far the peer's log counts as applied."""
+        """Note what was merged and what was kept, and how far the peer's log counts as applied.
+
+        A row that was set aside is not any more: it is settled, too.
+        """
         await self._keep([kept for one in settled for kept in one.kept])
         await texts(self.connection, _MERGED, _places(settled))
+        await texts(self.connection, TAKE_OUT, _places(settled))
         command, parameters = note_position(upto)
         await texts(self.connection, command, parameters)
 

@@ -18,10 +18,11 @@ insert into cutover.set_aside (table_name, key, reason, row)
 select * from unnest($1::text[], $2::jsonb[], $3::text[], $4::jsonb[])
 on conflict (table_name, key) do update set reason = excluded.reason, row = excluded.row, at = now()
 """
-_TAKE_OUT = """
+TAKE_OUT = """
 delete from cutover.set_aside using unnest($1::text[], $2::jsonb[]) as u (name, key)
 where set_aside.table_name = u.name and set_aside.key = u.key
 """
+"""Takes rows off the list of those that are set aside; by their tables and keys."""
 _TOUCH = "insert into cutover.touched (table_name, key) select * from unnest($1::text[], $2::jsonb[])"
 _POSITION = """
 insert into cutover.applied (position) values ($1)
@@ -119,7 +120,7 @@ class Records:
             reasons = array(reason for reason, _ in self.aside.values())
             yield _SET_ASIDE, [names, keys, reasons, array(row for _, row in self.aside.values())]
         if self.taken_out:
-            yield _TAKE_OUT, [*_columns(self.taken_out)]
+            yield TAKE_OUT, [*_columns(self.taken_out)]
         if watching and self.touched:
             yield _TOUCH, [*_columns(self.touched)]
         yield note_position(position)

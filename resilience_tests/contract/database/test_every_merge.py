@@ -10,7 +10,7 @@ from cutover.errors import Inconclusive, Refused, SiteUnreachable
 from cutover.model.change import Delete, Insert, Key, Row, Update
 from cutover.model.merge import Kept, Settled
 from cutover.model.position import Position
-from cutover.ports.database import Merged, Place
+from cutover.ports.database import Aside, Merged, Place
 from resilience_tests.contract.database.pair import (
     GUARD,
     LIKES,
@@ -84,6 +84,17 @@ async def test_a_merge_writes_all_that_was_settled_as_this_sites_own_change(pair
     await pair.east.site.forget_merged(guard=GUARD)
     assert await pair.east.rows.merged() == []
     assert len(await pair.east.site.quarantine()) == 1
+
+
+async def test_a_row_that_was_set_aside_and_is_merged_is_not_set_aside_any_more(pair: Pair) -> None:
+    await pair.catch_up()
+    torn = [Aside(table=POSTS, key=(key,), reason="its object is missing") for key in ("3", "4")]
+    await pair.east.write(post("3", "three"), post("4", "four"))
+    await pair.apply(await pair.east.until_mark("aside"), aside=torn)
+    await pair.west.open()
+    whole = settled("3", None, post("3", "three").row)
+    assert not await merge(pair.west.site, [whole], upto=UPTO, guard=GUARD)
+    assert [row.key for row in await pair.west.applier.set_aside()] == [("4",)]
 
 
 async def test_a_closed_site_or_one_without_a_lease_merges_nothing(pair: Pair) -> None:

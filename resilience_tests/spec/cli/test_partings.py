@@ -353,3 +353,12 @@ def test_what_nobody_has_decided_on_is_not_destroyed(world: World, shell: Shell)
     assert world.servers["east"].quarantine
     del world.servers["east"].quarantine[1]
     assert shell.call("uninstall", "--yes")[0] == 0
+
+
+def test_rows_that_were_set_aside_are_not_forgotten_unasked(world: World, shell: Shell) -> None:
+    to_verify(world, shell)
+    assert shell.call("roll-back")[0] == 0
+    world.servers["west"].aside["public.posts", ("1",)] = "its object is missing"
+    assert "had to set aside" in shell.refused("uninstall", "--yes")
+    assert world.servers["west"].aside
+    assert shell.call("uninstall", "--yes", "--discard-set-aside")[0] == 0

@@ -165,3 +165,14 @@ def test_what_was_not_sent_is_merged_only_into_a_site_that_takes_writes() -> Non
     seen = life.seen()
     closed = replace(seen, target=seen.source)
     assert advance(PLAN, state, closed) == Wait("'west' accepts writes")
+
+
+def test_what_the_brake_would_have_held_is_not_brought_home_unseen() -> None:
+    """Whatever the plan says of merges: an operator looks at such a list, and agrees."""
+    grant = promoted(GRANT, "west", lease_count=1, by="agent")
+    state = replace(BEGUN.state, stage=Stage.PARTED, parted=2, listed=True, listed_brake="it deletes all")
+    seen = Life(state=state, grant=grant).seen()
+    waits = advance(PLAN, state, seen)
+    assert isinstance(waits, Wait)
+    assert "it deletes all" in waits.until
+    assert isinstance(advance(PLAN, replace(state, merge_approved=True), seen), Move)
