@@ -71,11 +71,26 @@ class Holders:
         )
 
     def end(self, queues: Collection[int] | None) -> None:
-        """End the programs that hold these queues, or all of the stack, also ones started by others."""
+        """End the programs that hold these queues, or all of the stack, also ones started by others.
+
+        Raises HoldingUnavailable afterwards if one of ours, of whatever queue, had ended
+        by itself: nothing tells since when packets were not held back any more.
+        """
+        lost = [queue for queue, program in self._mine.items() if program.poll() is not None]
         end_programs(self._claim.stack, queues)
-        ended = [queue for queue in self._mine if queues is None or queue in queues]
-        for queue in ended:
-            self._mine.pop(queue).communicate()
+        ended = [queue for queue in self._mine if queues is None or queue in queues or queue in lost]
+        said = {queue: self._reap(queue) for queue in ended}
+        if lost:
+            raise HoldingUnavailable(
+                "what held packets back ended before it was told to, so that they passed, or were lost: "
+                + "; ".join(f"queue {queue}: {said[queue]}" for queue in lost)
+            )
+
+    def _reap(self, queue: int) -> str:
+        """Wait for the end of a program; return its exit status and its last words."""
+        program = self._mine.pop(queue)
+        _, said = program.communicate()
+        return f"exit status {program.returncode} {said.strip()[-400:]}".strip()
 
 
 def end_programs(stack: str, queues: Collection[int] | None = None) -> int:

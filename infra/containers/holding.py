@@ -1,8 +1,8 @@
 """A program that takes packets from a kernel queue and lets each go some time later.
 
 What a network emulator in the kernel would do, for kernels that have none. It ends
-when its standard input closes, which is when whoever started it dies, or at SIGTERM;
-the packets that it holds then go at once.
+when its standard input closes, which is when whoever started it dies, at SIGTERM, or when
+it cannot go on; the packets that it holds then go at once.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 HELD_MAX = 16_384
@@ -126,8 +127,18 @@ def _take(connection: Any, overflow: type[Exception], line: Line) -> None:
             connection.reset()
 
 
-def _wait_for_the_end(*, kept: bool) -> None:
-    told = threading.Event()
+def _then(do: Callable[[], None], after: Callable[[], None]) -> None:
+    """Do something, and the other thing afterwards, also when it failed; say why while there is time."""
+    try:
+        do()
+    except Exception as error:
+        sys.stderr.write(f"cannot hold packets any longer: {error!r}\n")
+        sys.stderr.flush()
+    finally:
+        after()
+
+
+def _wait_for_the_end(told: threading.Event, *, kept: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     if not kept:
         threading.Thread(target=_when_input_ends, args=(told.set,), daemon=True).start()
@@ -154,7 +165,11 @@ def main() -> None:
 
 
 def hold(queue: int, line: Line, *, kept: bool) -> None:
-    """Hold back the packets of a queue until told to end; OSError when the queue is taken."""
+    """Hold back the packets of a queue until told to end; OSError when the queue is taken.
+
+    Ends too when one of its hands does: packets that are taken and never let go, or wait
+    to be taken, would make a cut of a delay.
+    """
     fnfqueue = importlib.import_module("fnfqueue")  # optional, and only this program needs it
     connection = fnfqueue.Connection(packet_size=_ROOM_BYTES)
     taken = connection.bind(queue)
@@ -162,13 +177,14 @@ def hold(queue: int, line: Line, *, kept: bool) -> None:
     taken.fail_open = True
     taken.gso = True
     taken.set_mode(HEAD_BYTES, fnfqueue.COPY_PACKET)
-    arguments = (connection, fnfqueue.BufferOverflowException, line)
-    threading.Thread(target=_take, args=arguments, daemon=True).start()
-    going = threading.Thread(target=line.run)
+    told = threading.Event()
+    take = partial(_take, connection, fnfqueue.BufferOverflowException, line)
+    threading.Thread(target=_then, args=(take, told.set), daemon=True).start()
+    going = threading.Thread(target=_then, args=(line.run, told.set))
     going.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    _wait_for_the_end(kept=kept)
+    _wait_for_the_end(told, kept=kept)
     line.end()
     going.join()
 

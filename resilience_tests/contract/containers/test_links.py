@@ -1,16 +1,19 @@
 """Links between real containers are broken as the modes say, at once, and only the ones that were meant."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from infra.containers.claims import Claim, this_process
-from infra.containers.holders import HoldingUnavailable, check_available
+from infra.containers.holders import HoldingUnavailable, check_available, mark_of
 from infra.containers.links import Links
 from infra.containers.netfilter import chain_of, read
 from infra.containers.packets import Mode
+from infra.embedded.processes import marked_with
 from infra.topology import CLIENTS, OPERATOR, WITNESS
 from resilience_tests.contract.containers.field import PORTS, WITHIN, Field, Peer, rules_of
 
@@ -163,6 +166,18 @@ async def test_a_delayed_link_takes_its_time_each_way_until_it_is_healed(
     assert said["seconds"] >= least
     await sites.links.heal("east-west")
     assert sites.east.said("at once")["outcome"] == "ok"
+
+
+@pytest.mark.usefixtures("_holding")
+async def test_a_delay_that_has_ended_by_itself_fails_its_heal_and_the_link_is_open(sites: Sites) -> None:
+    await sites.links.cut("east-west", Mode.DELAY, seconds=5.0)
+    (pid,) = marked_with(mark_of(sites.stack))
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(HoldingUnavailable, match="exit status -9"):
+        await sites.links.heal("east-west")
+    assert await sites.links.broken() == []
+    assert sites.east.open(sites.west.address, 5432) == "ok"
 
 
 async def test_a_link_has_one_mode_at_a_time_and_healing_one_leaves_the_others(sites: Sites) -> None:
