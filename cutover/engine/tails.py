@@ -11,7 +11,7 @@ from cutover.model.merge import Divergence
 from cutover.model.plan import Plan
 from cutover.model.position import Position
 from cutover.ports.database import ChangeLog
-from cutover.protocol.merging import Divergences, Place, fold
+from cutover.protocol.merging import Divergences, Place, fold, is_same_thing
 
 PAGE = 1_000
 """Rows of a page while a site that has forgotten is compared."""
@@ -29,7 +29,7 @@ class Tail:
     transactions: list[Transaction] = field(default_factory=list)
     end: Position | None = None
     requests: set[str] = field(default_factory=set)  #: what users asked for
-    made: set[Place] = field(default_factory=set)  #: the rows that it inserted
+    made: dict[Place, str | None] = field(default_factory=dict)  #: rows that it inserted, for which request
     _alone: Divergences = field(default_factory=dict)  #: what was done to each row, of the first `_folded`
     _folded: int = 0
 
@@ -58,7 +58,8 @@ class Tail:
             )
         self.transactions.append(item)
         self.requests |= {item.request} if item.request is not None else set()
-        self.made |= {(one.table, one.key) for one in item.changes if isinstance(one, Insert)}
+        inserts = (one for one in item.changes if isinstance(one, Insert))
+        self.made |= {(one.table, one.key): item.request for one in inserts}
 
     @property
     def places(self) -> dict[Place, None]:
@@ -81,17 +82,17 @@ class Tail:
         A request that the `other` site carried out too counts there; only what
         it deleted is taken in, so that nothing older brings back what both
         deleted. A transaction that made a row which the other made, too, is the
-        same thing done twice: it counts nothing.
+        same thing done twice: it counts nothing. But where such a row is what is
+        counted in, it counts at both sites, with what it began with.
         """
         plan, rows = self.parts.plan, dict[Place, Divergence]()
         for one in self.transactions:
+            twice = other.made
             if one.request is not None and one.request in other.requests:
                 one = replace(one, changes=tuple(item for item in one.changes if isinstance(item, Delete)))
-            elif any(
-                isinstance(item, Insert) and (item.table, item.key) in other.made for item in one.changes
-            ):
-                one = replace(one, changes=tuple(_uncounted(plan, item) for item in one.changes))
-            fold(plan, rows, one)
+            elif is_same_thing(plan, one, other.made):
+                one, twice = replace(one, changes=tuple(_uncounted(plan, item) for item in one.changes)), {}
+            fold(plan, rows, one, twice=twice)
         return rows
 
 

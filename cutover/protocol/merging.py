@@ -7,7 +7,7 @@ is total: the survivor's epoch is the newer one, so its version stays, except
 that a user's edit beats a concurrent delete.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, InvalidOperation
 
@@ -23,20 +23,56 @@ EXACT = Context(prec=200_000)
 """Sums of counters keep every digit: a number of PostgreSQL's has at most 147,455 (its documentation)."""
 
 
-def fold(plan: Plan, seen: Divergences, transaction: Transaction) -> None:
-    """Take one transaction of a site's own into what it did to each row."""
+def fold(plan: Plan, seen: Divergences, transaction: Transaction, *, twice: Container[Place] = ()) -> None:
+    """Take one transaction of a site's own into what it did to each row.
+
+    Of rows that were made `twice`, once at each site, what they begin with is
+    counted, too: at the fork it was nothing.
+    """
     for change in transaction.changes:
         if isinstance(change, Truncate):
             continue
         if isinstance(change, Update) and change.old_key not in (None, change.key):
             assert change.old_key is not None  # the test above says so
-            _take(plan, seen, Delete(change.table, change.old_key, change.old), transaction)
-            _take(plan, seen, Insert(change.table, change.key, change.row), transaction)
+            _take(plan, seen, Delete(change.table, change.old_key, change.old), transaction, twice)
+            _take(plan, seen, Insert(change.table, change.key, change.row), transaction, ())
         else:
-            _take(plan, seen, change, transaction)
+            _take(plan, seen, change, transaction, twice)
 
 
-def _take(plan: Plan, seen: Divergences, change: Change, transaction: Transaction) -> None:
+def is_same_thing(plan: Plan, transaction: Transaction, made: Mapping[Place, str | None]) -> bool:
+    """Whether it made a row that the other site `made`, too, by the same deed: a post, or who likes it.
+
+    A row that carries counters may be made by whoever counts first. Those are two
+    deeds where each site names its request, or where the row begins with an amount.
+    """
+    return any(
+        isinstance(change, Insert)
+        and (change.table, change.key) in made
+        and not _counts_apart(plan.table(change.table), transaction, change, made)
+        for change in transaction.changes
+    )
+
+
+def _counts_apart(
+    table: Table, transaction: Transaction, made_here: Insert, made: Mapping[Place, str | None]
+) -> bool:
+    if not table.counters:
+        return False
+    place = made_here.table, made_here.key
+    if transaction.request is not None and made[place] is not None:
+        return True  # two requests: what both carried out under one is told apart before
+    return any(
+        isinstance(change, Insert | Update)
+        and (change.table, change.key) == place
+        and any(_number(change.row, column) for column in table.counters)
+        for change in transaction.changes
+    )
+
+
+def _take(
+    plan: Plan, seen: Divergences, change: Change, transaction: Transaction, twice: Container[Place]
+) -> None:
     assert not isinstance(change, Truncate)  # `fold` leaves them out
     place = (change.table, change.key)
     before = seen.get(place)
@@ -48,7 +84,7 @@ def _take(plan: Plan, seen: Divergences, change: Change, transaction: Transactio
         before,
         row=None if isinstance(change, Delete) else _whole(change.row, before.row),
         gone=(before.row or old) if isinstance(change, Delete) else None,
-        deltas=_added(plan.table(change.table), before, change),
+        deltas=_added(plan.table(change.table), before, change, begins=before.made and place in twice),
         request=_asked_by(plan.table(change.table), before, change, transaction.request),
         transaction=transaction.xid,
     )
@@ -78,8 +114,10 @@ def _whole(new: Row, before: Row | None) -> Row:
 
 
 def _added(
-    table: Table, before: Divergence, change: Insert | Update | Delete
+    table: Table, before: Divergence, change: Insert | Update | Delete, *, begins: bool
 ) -> tuple[tuple[str, Decimal], ...]:
+    if isinstance(change, Insert) and begins:
+        return tuple((column, _number(change.row, column)) for column in table.counters)
     if not isinstance(change, Update) or change.old is None:
         return before.deltas
     sums = dict(before.deltas)
