@@ -2,11 +2,13 @@
 
 A folder is *at rest* when it was published by a command, and no harness is on
 it: such files stay for as long as the user wants them. One that a harness took
-without them being there before goes with that harness.
+without them being there before goes with that harness, once it has given the
+stack back: until then only its description knows which run is served.
 """
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from infra.components.exports import Published
@@ -30,9 +32,13 @@ def description_of(folder: StackFolder) -> ContainerDescription | None:
 
 
 def at_rest(folder: StackFolder) -> bool:
-    """Say whether these are published files only, that no harness has or had."""
+    """Say whether these are published files only, or a note of what is served: no harness has them."""
     found = description_of(folder)
-    return found is not None and found.keep and not folder.processes.exists()
+    return found is not None and _stays(found) and not folder.processes.exists()
+
+
+def _stays(told: ContainerDescription) -> bool:
+    return told.keep or told.run != FIRST_RUN
 
 
 def is_lent(name: str) -> bool:
@@ -75,8 +81,9 @@ def publish_here(published: Published) -> Path:
 def take_folder(state: StateFolder, published: Published) -> tuple[StackFolder, ContainerDescription, int]:
     """Make the folder a harness's, whatever a dead one left in it; return it with its lock.
 
-    The description names the run that was the last one, which `fresh` ends before
-    it begins another. Raises StackInUse when a living harness has it.
+    The description that is returned names the run that was the last one, which `fresh` ends
+    before it begins another. To be saved before anything is done to the stack: until then
+    what was served is. Raises StackInUse when a living harness has it.
     """
     folder = state.stack(published.settings.name)
     with state.allocating():
@@ -90,20 +97,24 @@ def take_folder(state: StateFolder, published: Published) -> tuple[StackFolder, 
             settings=published.settings,
             keep=bool(before and before.keep),
             made_by=PULUMI,
-            run=before.run if before and before.run != FIRST_RUN else _unused_run(),
+            run=before.run if before else FIRST_RUN,
         )
         folder.make()
         told.save(folder)
         write_file(key_file(folder), published.key.reveal())
-        return folder, told, take_lock(folder.lock)
+        last = replace(told, run=_unused_run()) if told.run == FIRST_RUN else told
+        return folder, last, take_lock(folder.lock)
 
 
 def clear(folder: StackFolder) -> None:
-    """End what a harness ran and remove what it wrote; what was published before it came stays."""
+    """End what a harness ran and remove what it wrote; what was published before it came stays.
+
+    So does all of it while the stack serves a run of drills: whoever gives it back must know.
+    """
     kill_leftovers(folder)
     shutil.rmtree(folder.reach, ignore_errors=True)
     found = description_of(folder)
-    if found is None or not found.keep:
+    if found is None or not _stays(found):
         shutil.rmtree(folder.path, ignore_errors=True)
         return
     for file in (folder.processes, folder.lock):

@@ -65,11 +65,12 @@ class PulumiStack(ContainerStack):
 
     async def close(self) -> None:
         """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""
+        lent = self.run
         try:
             await self._give_back()
         except (StackError, docker.errors.DockerException, OSError) as error:
             self._progress(
-                f"pulumi:{self.name} still serves run {self.run} of the drills: {error}. "
+                f"pulumi:{self.name} still serves run {lent} of the drills: {error}. "
                 f"`cutover stack up --stack pulumi:{self.name}` gives it back."
             )
         finally:
@@ -83,11 +84,11 @@ class PulumiStack(ContainerStack):
     async def _give_back(self) -> None:
         await self._end_run()
         self.description = replace(self.description, run=FIRST_RUN, entries={}, extras={})
-        self.description.save(self.folder)
-        self.publish()
         await asyncio.gather(*(self._give(process) for process in self._processes))
         services = [process for site in self.sites for process in self._at(site, SERVICES)]
         await asyncio.gather(*(self.start(process) for process in services))
+        self.description.save(self.folder)
+        self.publish()
 
 
 async def of_pulumi(
@@ -133,6 +134,7 @@ async def _taken(
 ) -> PulumiStack:
     try:
         stack = PulumiStack(folder, description, published, control, progress)
+        description.save(folder)
         stack.publish()
     except BaseException:
         await control.close()

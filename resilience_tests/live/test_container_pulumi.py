@@ -22,7 +22,7 @@ from infra.components.exports import document_of
 from infra.containers import bring_up, leftovers
 from infra.containers.claims import PULUMI, STACK, from_labels, of_stack
 from infra.containers.engine import Engine
-from infra.containers.pulumi_folder import key_file
+from infra.containers.pulumi_folder import is_lent, key_file
 from infra.embedded.errors import StackInUse
 from infra.embedded.state import StateFolder
 from infra.images.build import ensure_image
@@ -184,7 +184,7 @@ async def test_drills_have_runs_of_their_own_and_give_the_stack_back_with_its_da
     assert free(state, state.stack(settings.name))
 
 
-async def test_a_harness_killed_on_it_leaves_no_rule_and_no_file_and_is_not_in_the_way(
+async def test_a_harness_killed_on_it_leaves_no_rule_and_stack_up_gives_the_stack_back(
     state: StateFolder, settings: StackSettings, engine: docker.DockerClient
 ) -> None:
     before = made_by_pulumi(engine, settings)
@@ -196,12 +196,12 @@ async def test_a_harness_killed_on_it_leaves_no_rule_and_no_file_and_is_not_in_t
         assert key_file(folder).exists()
         assert settings.name in bring_up.reap(state, Engine(engine))
     assert rules_of(settings.name) == []
-    assert not folder.path.exists()
     assert not folder.reach.exists()
     assert made_by_pulumi(engine, settings) == before
-    stack = await bring_up.of_pulumi(settings.name)
-    await stack.down()
-    assert not folder.path.exists()
+    assert is_lent(settings.name)
+    given_back = call("stack", "up", "--stack", f"pulumi:{settings.name}")
+    assert "it is given back" in given_back.stderr
+    assert not is_lent(settings.name)
     until("all is ready", lambda: not not_ready(settings.name))
     assert set(served(engine, settings).values()) == {"r1"}
 
@@ -214,8 +214,12 @@ async def test_taking_all_down_ends_a_harness_on_it_and_leaves_the_containers(
         told = json.loads(call("stack", "down", "--all", "--json").stdout)["details"]
         assert told["kept"] == [f"pulumi:{settings.name}"]
         assert settings.name not in told["down"]
-    assert not state.stack(settings.name).path.exists()
+    assert is_lent(settings.name), "it still serves a run of drills"
     assert made_by_pulumi(engine, settings) == before
+    stack = await bring_up.of_pulumi(settings.name)
+    await stack.down()
+    assert not state.stack(settings.name).path.exists()
+    assert set(served(engine, settings).values()) == {"r1"}
 
 
 async def test_a_stack_of_the_applier_of_the_same_name_fails_and_takes_nothing_of_pulumi_with_it(
@@ -231,6 +235,6 @@ async def test_a_stack_of_the_applier_of_the_same_name_fails_and_takes_nothing_o
         timeout=DEADLINE,
     )
     assert refused.returncode == 12, refused.stderr
-    assert "Conflict" in refused.stderr
+    assert "the engine has a stack" in refused.stderr
     assert made_by_pulumi(engine, settings) == before
     assert state.stacks() == []

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from cutover.errors import BadInput
 from infra.blueprint.settings import StackSettings
 from infra.containers.description import EVER_MADE, ContainerDescription
 from infra.containers.pulumi_cli import CHECKOUT, read
-from infra.containers.pulumi_folder import FIRST_RUN, forget, is_lent, publish_here, take_folder
+from infra.containers.pulumi_folder import FIRST_RUN, at_rest, forget, is_lent, publish_here, take_folder
 from infra.containers.removal import remove_all
 from infra.embedded.errors import StackInUse
 from infra.embedded.state import StateFolder
@@ -267,7 +268,7 @@ def test_while_a_harness_has_the_stack_nobody_else_takes_it_or_writes_its_files(
         with pytest.raises(StackInUse, match="another harness drills on pulumi:dev"):
             take_folder(state, read("dev"))
         assert resolve_stack("pulumi:dev", tmp_path) == folder.path / "outputs.json"
-        assert ContainerDescription.load(folder) == description
+        assert ContainerDescription.load(folder) == replace(description, run=FIRST_RUN)
         assert "a harness drills on" in shell.refused("stack", "down", "--stack", "pulumi:dev")
         with pytest.raises(StackInUse):
             forget("dev")
@@ -278,13 +279,36 @@ def test_while_a_harness_has_the_stack_nobody_else_takes_it_or_writes_its_files(
 @pytest.mark.usefixtures("pulumi")
 def test_what_a_dead_harness_left_is_not_in_the_way_and_its_last_run_is_known(state: StateFolder) -> None:
     folder, first, lock = take_folder(state, read("dev"))
+    first.save(folder)
     os.close(lock)
-    (folder.logs / "operator-coordinator.log").touch()
+    folder.processes.write_text("{}")
     again, second, lock = take_folder(state, read("dev"))
     os.close(lock)
     assert again == folder
-    assert list(folder.logs.iterdir()) == []
+    assert not folder.processes.exists()
     assert FIRST_RUN != first.run == second.run
+
+
+@pytest.mark.usefixtures("pulumi")
+def test_which_run_a_stack_serves_is_known_until_it_is_given_back(state: StateFolder) -> None:
+    """Nothing was published before: all that the harness wrote went with it, and the run was forgotten."""
+    folder, description, lock = take_folder(state, read("dev"))
+    description.save(folder)
+    folder.processes.write_text("{}")
+    os.close(lock)
+    remove_all(folder, [])
+    assert is_lent("dev")
+    assert at_rest(folder), "there is nothing left to remove"
+    outputs_file = publish_here(read("dev"))
+    assert f"platform_r{description.run}" in outputs_file.read_text(), "where the platform writes"
+    assert is_lent("dev")
+
+
+@pytest.mark.usefixtures("pulumi")
+def test_a_harness_that_did_nothing_yet_or_gave_the_stack_back_leaves_no_file(state: StateFolder) -> None:
+    folder, _, lock = take_folder(state, read("dev"))
+    os.close(lock)
+    assert not is_lent("dev")
     remove_all(folder, [])
     assert not folder.path.exists()
     assert not folder.reach.exists()
@@ -294,7 +318,8 @@ def test_what_a_dead_harness_left_is_not_in_the_way_and_its_last_run_is_known(st
 def test_files_that_were_published_outlive_a_harness_and_say_whose_run_is_served(state: StateFolder) -> None:
     path = publish_here(read("dev"))
     assert not is_lent("dev")
-    folder, _, lock = take_folder(state, read("dev"))
+    folder, description, lock = take_folder(state, read("dev"))
+    description.save(folder)
     folder.processes.write_text("{}")
     os.close(lock)
     remove_all(folder, [])
