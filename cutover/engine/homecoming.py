@@ -29,7 +29,7 @@ from cutover.protocol.merging import Divergences, Place, Scene, keep_all, kept_a
 ROUNDS = 10
 """Merges tried before giving up: each may meet rows that a constraint refuses."""
 PATIENCE = 2
-"""Times that the database may refuse a row before it is kept in quarantine."""
+"""Times that the database may refuse a row before it is kept in quarantine, and then its counters' sum."""
 NAMED_MAX = 200
 """Rows that are named in the journal; all are counted."""
 PAGE = 1_000
@@ -166,8 +166,9 @@ class Homecoming:
         rows, repeated = self.theirs_now(here)
         scene = await self._scene(await _made_whole(self.parts, self.left, rows), here)
         stubborn = {place: self.reasons[place] for place, times in self.refusals.items() if times >= PATIENCE}
+        uncounted = {place for place, times in self.refusals.items() if times >= 2 * PATIENCE}
         settle = self.parts.settle if self.theirs is not None else keep_all
-        self.settled = kept_apart(scene, settle(scene), stubborn)
+        self.settled = kept_apart(scene, settle(scene), stubborn, uncounted=uncounted)
         self.settled += [_untouched(place, here.get(place)) for place in repeated]
         assert self.end is not None  # `_homecoming` reads to an end
         return Merged(settled=self.settled, upto=self.end)

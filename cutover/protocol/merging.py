@@ -434,12 +434,21 @@ def parents_of(references: Sequence[Reference], table: str, row: Row) -> Iterabl
                 yield reference.parent, key
 
 
-def kept_apart(scene: Scene, settled: Sequence[Settled], reasons: Mapping[Place, str]) -> list[Settled]:
-    """The same, but rows that the database refuses stay as they are, with their rivals in quarantine."""
+def kept_apart(
+    scene: Scene,
+    settled: Sequence[Settled],
+    reasons: Mapping[Place, str],
+    *,
+    uncounted: Container[Place] = (),
+) -> list[Settled]:
+    """The same, but rows that the database refuses stay as they are, with their rivals in quarantine.
+
+    What was counted there is added all the same, but to rows whose sum is refused, too: `uncounted`.
+    """
     return [
         one
         if (reason := reasons.get((one.table, one.key))) is None
-        else _kept_instead(scene, one, reason, counted=one.row is None)
+        else _kept_instead(scene, one, reason, counted=(one.table, one.key) not in uncounted)
         for one in settled
     ]
 
