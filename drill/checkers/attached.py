@@ -31,7 +31,7 @@ def attached(history: History, evidence: Evidence) -> Finding:
     violations += _orphans(evidence.serving, record, by_digest, reaped=evidence.reaped, optional=optional)
     if evidence.other is not None:
         violations += [*_rows(evidence.other, record), *_objects(evidence.other)]
-        if evidence.follows:
+        if evidence.follows and evidence.serving_is_up:  # else its row could not come any more
             violations += _orphans(evidence.other, record, by_digest, reaped=False, optional=optional)
     return finding(NAME, violations=violations, counts={"wrong": len(violations)})
 

@@ -24,7 +24,10 @@ GOODPUT_MIN = 0.5
 """Least share of the acknowledgements a second before the fault that must come again at the same load."""
 
 RECOVERY_SECONDS = 5.0
-"""How long after the last healing a platform may take until it carries its load again (seconds)."""
+"""How long a platform may take, after the last healing or switch, until it carries its load again (s)."""
+
+SWITCHING = ("drain", "cut_over", "soak", "parted", "rolled_back")
+"""Stages on whose entry writes pause, or another site begins to take them: that is no load either."""
 
 WINDOW_SECONDS = 3.0
 """Shortest time from which a rate is taken (seconds): longer than a lost answer holds its client up."""
@@ -74,7 +77,8 @@ def _storm(history: History) -> list[Witness]:
 def _goodput(history: History, paced: Paced) -> tuple[list[Witness], list[Witness]]:
     """Return what is wrong with the rates before and after the faults, and why nothing can be said."""
     struck = min(fault.t for fault in history.faults)
-    healed = max((heal.t for heal in history.heals), default=struck) + RECOVERY_SECONDS
+    switched = (move.t for move in history.moves if move.stage in SWITCHING)
+    healed = max((struck, *(heal.t for heal in history.heals), *switched)) + RECOVERY_SECONDS
     times = [op.completion.t for op in history.operations if op.ok and op.completion]
     before, after = _rate(times, paced.begins, struck), _rate(times, healed, paced.ends)
     if before is None or before * (struck - paced.begins) < ACKNOWLEDGED_MIN:

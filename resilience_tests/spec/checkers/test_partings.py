@@ -246,6 +246,15 @@ def test_nothing_comes_from_a_serving_site_that_stayed_away_with_nobody_promoted
     assert story.judged_by("converged", dead).verdict is Verdict.INCONCLUSIVE
 
 
+def test_an_object_that_came_ahead_of_its_row_is_no_orphan_where_the_row_cannot_come() -> None:
+    story, _ = parted(an_upload)
+    whole = story.evidence(stage="soak")
+    assert whole.other is not None
+    ahead = replace(whole, other=replace(whole.other, posts={}))
+    assert story.judged_by("attached", ahead).verdict is Verdict.VIOLATED
+    assert story.judged_by("attached", replace(ahead, serving_is_up=False)).verdict is Verdict.HELD
+
+
 def test_what_the_survivor_acknowledged_is_never_stranded() -> None:
     story, _ = parted(a_like)
     found = away(story, replace(EAST, transactions=9))

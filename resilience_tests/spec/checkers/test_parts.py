@@ -289,6 +289,18 @@ def test_the_same_load_is_carried_again_after_the_fault(rate: float, verdict: Ve
     assert cascade(history, replace(evidence, paced=None)).verdict is Verdict.HELD
 
 
+def test_the_pause_of_a_planned_switch_is_not_load_that_was_lost() -> None:
+    """It may follow the last healing at once: then recovery is looked at behind it."""
+    soak = {"stage": "soak", "direction": "forward", "actions": [], "n": 9}
+    switched = Event(n=0, t=17.0, process="coordinator", type=Kind.MOVE, f="soak", key=None, value=soak)
+    after = 17.0 + RECOVERY_SECONDS
+    evidence = replace(Story().evidence(), paced=Paced(begins=0.0, ends=after + 5))
+    before = [*calls(seconds=10, rate=100.0, since=0.0), *fault_at(10.0, until=12.0)]
+    for rate, verdict in ((80.0, Verdict.HELD), (40.0, Verdict.VIOLATED)):
+        paused = numbered(*before, switched, *calls(seconds=5, rate=rate, since=after))
+        assert cascade(paused, evidence).verdict is verdict
+
+
 def cascade(history: History, evidence: Evidence) -> Finding:
     return REGISTRY["cascade"](history, evidence)
 
