@@ -243,8 +243,25 @@ def _crc_table() -> tuple[int, ...]:
 _CRC_TABLE = _crc_table()
 
 
-def release_memory(data: Path) -> None:
-    """Remove the System V segment that a killed server left; its id stands in postmaster.pid."""
+def release_memory(data: Path, *, in_use: bool = False) -> None:
+    """Remove the System V segment that a killed server left; its key and id stand in postmaster.pid.
+
+    After a reboot another program may have the id: a segment with another key, or of another
+    user than the server's, stays; so does one that somebody has attached, but `in_use`: then
+    the server runs, and the kernel removes it with the last process that has it.
+    """
     with contextlib.suppress(OSError, IndexError, ValueError):
-        segment = int((data / "postmaster.pid").read_text().splitlines()[6].split()[1])
-        ctypes.CDLL(None).shmctl(segment, 0, None)
+        told = data / "postmaster.pid"
+        key, number = (int(word) for word in told.read_text().splitlines()[6].split())
+        found = _segment(number)
+        same = (found["key"] - key) % (1 << 32) == 0  # one of the two may be written without a sign
+        if same and found["uid"] == told.stat().st_uid and (in_use or not found["nattch"]):
+            ctypes.CDLL(None).shmctl(number, 0, None)
+
+
+def _segment(number: int) -> Mapping[str, int]:
+    """Return what the kernel says of a System V segment: key, uid, nattch (who has it attached)."""
+    heads, *rows = Path("/proc/sysvipc/shm").read_text().splitlines()
+    told = (dict(zip(heads.split(), map(int, row.split()), strict=True)) for row in rows)
+    found = [one for one in told if one["shmid"] == number]
+    return found[0]

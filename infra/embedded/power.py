@@ -59,7 +59,7 @@ async def cut(folder: StackFolder, site: str) -> None:
     disk = disk_of(folder, site)
     if disk is None:
         raise StackError(f"{site} has no disk of its own: bring the stack up with --power-cut, as root")
-    release_memory(folder.server(site) / "data")  # where its id stands cannot be read afterwards
+    release_memory(folder.server(site) / "data", in_use=True)  # where its id stands cannot be read later
     await _each(folder, [site], LoopDisk.cut)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.embedded import power
-from infra.embedded.groups import find_freezers
+from infra.embedded.groups import Freezer, find_freezers
 from infra.embedded.postgres import release_memory
 from infra.embedded.processes import Identity, identify, marked_with, send, stop_tree, wait_gone, working_in
 from infra.embedded.state import StackFolder, StateFolder, is_locked
@@ -55,11 +55,11 @@ def kill_leftovers(folder: StackFolder) -> None:
     found = stop_tree(recorded | marked_with(str(folder.path)) | working_in(str(folder.reach)))
     ending = [who for pid in found if (who := identify(pid))]
     send(found, _SIGKILL)
-    for freezer in find_freezers(f"cutover-{_supervisor_pid(table)}-"):
+    for freezer in _freezers(table):
         send(freezer.members(), _SIGKILL)
         freezer.thaw()
     wait_gone(ending, GONE_SECONDS_MAX)
-    for freezer in find_freezers(f"cutover-{_supervisor_pid(table)}-"):
+    for freezer in _freezers(table):
         freezer.remove()
 
 
@@ -74,5 +74,12 @@ def _recorded(table: dict[str, Any]) -> list[Identity]:
     return [Identity(one["pid"], one["start"]) for one in table.get("processes", [])]
 
 
-def _supervisor_pid(table: dict[str, Any]) -> int:
-    return int((table.get("supervisor") or {}).get("pid", 0))
+def _freezers(table: dict[str, Any]) -> list[Freezer]:
+    """Return the control groups of the stack's supervisor; none where another process has its pid now."""
+    told = table.get("supervisor")
+    if not told:
+        return []
+    now = identify(told["pid"])
+    if now is not None and now != Identity(**told):
+        return []
+    return find_freezers(f"cutover-{told['pid']}-")
