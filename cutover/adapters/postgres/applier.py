@@ -38,7 +38,12 @@ _SESSION = (
     "set enable_mergejoin = off",
     "set jit = off",
     f"set statement_timeout = {round(APPLY_SECONDS * 1000)}",
+    # Servers from 17 on bound a batch also while a worker is suspended between the commands of a pipeline.
+    f"select set_config(name, '{round(APPLY_SECONDS * 1000)}', false) from pg_settings"
+    " where name = 'transaction_timeout'",
 )
+_SINGLY = f"set local idle_in_transaction_session_timeout = {round(APPLY_SECONDS * 1000)}"
+"""Change by change, a large batch keeps us busy between its statements."""
 
 _MAKE_ORIGIN = """
 select pg_replication_origin_create($1)
@@ -161,18 +166,20 @@ class PostgresApplier:
         reasons = {(row.table, row.key): row.reason for row in aside}
         async with self._writing() as writer:
             await writer.know(batch)
+            records = Records(writer.known, reasons)
+            runs = writer.sorted(batch, records)
             await writer.begin(guard)
             if any(transaction.changes for transaction in batch):
                 writer.refuse_if_open()
-            records = Records(writer.known, reasons)
             refused: list[Aside] = []
             try:
-                await writer.apply(batch, records)
+                await writer.apply(runs, records, batch[-1].position)
             except psycopg.Error as error:
                 if not is_of_row(error):
                     raise
                 await writer.connection.execute("rollback")
                 await writer.begin(guard)
+                await texts(writer.connection, _SINGLY)
                 records = Records(writer.known, reasons)
                 refused = await writer.apply_singly(batch, records)
             writer.known = records.now_aside()

@@ -97,13 +97,17 @@ class Writer:
         self.tables[table] = await describe(self.connection, self.site, self.plan.table(table))
         return self.tables[table]
 
-    async def apply(self, transactions: Sequence[Transaction], records: Records) -> None:
-        """Apply all in few statements and commit; psycopg.Error when any row is refused."""
+    def sorted(self, transactions: Sequence[Transaction], records: Records) -> Runs:
+        """What `apply` sends: made before its transaction begins, for that must not stand silent."""
         runs = Runs()
         for transaction in transactions:
             for change in transaction.changes:
                 records.sort(change, runs, self.tables.__getitem__)
-        await self._send(runs, records, commit=transactions[-1].position)
+        return runs
+
+    async def apply(self, runs: Runs, records: Records, position: Position) -> None:
+        """Apply all in few statements and commit; psycopg.Error when any row is refused."""
+        await self._send(runs, records, commit=position)
 
     async def apply_singly(self, transactions: Sequence[Transaction], records: Records) -> list[Aside]:
         """Apply each transaction by itself, and where a row is refused each change; then commit.

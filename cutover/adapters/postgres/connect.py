@@ -16,6 +16,14 @@ from cutover.model.secret import Secret
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection (s): a site that needs longer counts as unreachable."""
 
+SILENT_SECONDS = 10.0
+"""Longest that a transaction of ours stays open while nothing is heard of us (s). Users, and other sessions
+of ours, wait for what it holds, and a process that is suspended cannot let go of it. None waits for
+anything else between two statements."""
+
+DEAD_SECONDS = 20.0
+"""After how long the server ends a session whose link is cut without a word (s)."""
+
 
 @dataclass(frozen=True)
 class PostgresAddress:
@@ -46,6 +54,7 @@ async def connect(
 ) -> AsyncConnection:
     """Open an autocommit connection whose statements end after `timeout` seconds at the server.
 
+    The server ends it, too, when a transaction stands silent or the link is dead.
     SiteUnreachable when it does not answer, BadInput when it does not know us.
     """
     opened = AsyncConnection.connect(
@@ -57,7 +66,7 @@ async def connect(
         connect_timeout=max(2, round(timeout)),
         application_name="cutover",
         autocommit=True,
-        options=f"{settings} -c statement_timeout={round(timeout * 1000)}",
+        options=f"{settings} {_bounds(timeout)}",
     )
     try:
         async with asyncio.timeout(timeout):
@@ -66,6 +75,19 @@ async def connect(
         raise SiteUnreachable(site, f"PostgreSQL at {address} did not answer in {timeout:g} s") from None
     except psycopg.OperationalError as error:
         raise _not_let_in(address, site, str(error)) from None
+
+
+def _bounds(timeout: float) -> str:
+    """What the server keeps to without us."""
+    settings = {
+        "statement_timeout": round(timeout * 1000),
+        "idle_in_transaction_session_timeout": round(SILENT_SECONDS * 1000),
+        "tcp_keepalives_idle": round(DEAD_SECONDS / 2),
+        "tcp_keepalives_interval": round(DEAD_SECONDS / 4),
+        "tcp_keepalives_count": 2,
+        "tcp_user_timeout": round(DEAD_SECONDS * 1000),
+    }
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 def _not_let_in(address: PostgresAddress, site: str, text: str) -> Exception:

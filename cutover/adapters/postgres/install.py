@@ -24,6 +24,11 @@ WAIT_SECONDS = 15.0
 """How long one try for a table may queue its writers, how long they go free between two tries,
 and after how long the installation gives up on that table (s)."""
 
+SILENT_SECONDS = 2.0
+"""Longest that a table stays locked, for its readers too, while nothing is heard of us (s)."""
+
+CHANGING = SQL("set local lock_timeout = {}; set local idle_in_transaction_session_timeout = {}")
+
 FULL, DEFAULT, NOTHING, INDEX = "f", "d", "n", "i"  # pg_class.relreplident
 
 
@@ -231,7 +236,9 @@ class Installation:
 
         async def attempt() -> None:
             async with connection.transaction():
-                await connection.execute(SQL("set local lock_timeout = {}").format(round(TRY_SECONDS * 1000)))
+                await connection.execute(
+                    CHANGING.format(round(TRY_SECONDS * 1000), round(SILENT_SECONDS * 1000))
+                )
                 await change()
 
         tries = AsyncRetrying(

@@ -9,6 +9,7 @@ from psycopg.sql import SQL
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from cutover.adapters.postgres import names
+from cutover.adapters.postgres.connect import SILENT_SECONDS
 from cutover.adapters.postgres.fetch import texts
 from cutover.adapters.postgres.statements import statement
 from cutover.errors import Refused
@@ -56,8 +57,11 @@ async def drop_slot(connection: AsyncConnection, site: str, slot: str, guard: Gu
 async def setup_lock(connection: AsyncConnection, site: str) -> AsyncIterator[None]:
     """Let nobody else of ours set this site up meanwhile.
 
-    The lock belongs to the session: whoever uses this ends the connection on any error.
+    The lock belongs to the session: whoever uses this ends the connection on any error,
+    and the server ends it when it stands silent.
     """
+    silent = SQL("set idle_session_timeout = {}").format(round(SILENT_SECONDS * 1000))
+    await connection.execute(silent)
     await connection.execute(SQL("set lock_timeout = {}").format(round(LOCK_SECONDS * 1000)))
     try:
         await connection.execute(SQL("select pg_advisory_lock(%s)"), [names.SETUP_KEY])
@@ -69,6 +73,7 @@ async def setup_lock(connection: AsyncConnection, site: str) -> AsyncIterator[No
     await connection.execute("reset lock_timeout")
     yield
     await connection.execute(SQL("select pg_advisory_unlock(%s)"), [names.SETUP_KEY])
+    await connection.execute("reset idle_session_timeout")
 
 
 async def end_and_drop(connection: AsyncConnection, site: str, slot: str) -> None:
