@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from infra.embedded.processes import Identity, identify
+from infra.embedded.processes import Identity, identify, is_unused
 
 STACK = "cutover.stack"
 EXPIRES = "cutover.expires"
@@ -97,12 +97,13 @@ def this_process() -> str:
 
 
 def is_dead(owner: str) -> bool:
-    """Say whether this owner is known to be dead."""
+    """Say whether this owner is known to be dead; of one whose process is hidden from us nothing is known."""
     who, _, place = owner.partition("@")
     pid, _, start = who.partition(":")
     if place != _place() or not (pid.isdigit() and start.isdigit()):
         return False
-    return not Identity(int(pid), int(start)).alive
+    told = Identity(int(pid), int(start))
+    return not told.alive and (identify(told.pid) is not None or is_unused(told.pid))
 
 
 def _written(expires: float) -> str:

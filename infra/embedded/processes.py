@@ -48,16 +48,27 @@ class _Stat:
 
 
 def identify(pid: int) -> Identity | None:
-    """Return who has this pid now, or None."""
+    """Return who has this pid now, or None: nobody, or somebody whom we may not see."""
     seen = _read_stat(pid)
     return Identity(pid, seen.start) if seen else None
+
+
+def is_unused(pid: int) -> bool:
+    """Say whether nobody has this pid. Where /proc hides the processes of other users this still tells."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _read_stat(pid: int) -> _Stat | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or hidden from us
         return None
     fields = text[text.rindex(b")") + 2 :].split()
     return _Stat(
