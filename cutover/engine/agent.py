@@ -188,10 +188,12 @@ class Agent:
             await self._database.open(epoch=epoch, started=started, seconds=seconds, guard=guard)
 
     async def _renew(self, fence: Fence) -> None:
-        """Only a site whose database takes a write may stay in office: the probe raises otherwise."""
-        if fence.state is FenceState.OPEN and fence.lease_live:
-            await self._database.probe_write()
-        else:
+        """Only a site whose database takes a write may stay in office; one that was restarted is asked about.
+
+        The fence may have been looked at before a restart, and the probe after it.
+        """
+        live = fence.state is FenceState.OPEN and fence.lease_live
+        if not live or not await self._database.probe_write():
             await self._ask_peer()
         started, grant = await self._renewed()
         if grant.serving != self.site:

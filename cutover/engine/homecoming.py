@@ -2,9 +2,10 @@
 
 Both logs are read from the fork: the one of the site that was left, which is
 closed by now, and the survivor's own. Nobody follows meanwhile, so both slots
-are free and still hold everything since. A site whose log does not reach the
-fork any more has forgotten (S11): it is compared in full instead, the
-survivor's rows stay, and whatever differs there is kept in quarantine.
+are free and still hold everything since. A left site whose log does not reach
+the fork any more, or that has forgotten what it had confirmed of its peer's
+(S11), is compared in full instead: the survivor's rows stay, and whatever
+differs there is kept in quarantine.
 
 Users go on writing at the survivor. So the rows are locked first, then its log
 is read to that moment, and only then is it decided what becomes of each.
@@ -85,7 +86,7 @@ async def _homecoming(parts: Parts, left: str, closing: AsyncExitStack) -> "Home
     references = tuple(await parts.sites[survivor].references())
     home = Homecoming(parts, left, references, supply, ours)
     home.held_back = await _held_back(parts, left)
-    if await has_forgotten(parts, left, applied):
+    if await has_forgotten(parts, left, applied) or await has_forgotten(parts, survivor, known):
         home.differing = await differing(parts, left)
         home.end = (await parts.sites[left].look()).end
     else:

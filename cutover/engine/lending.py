@@ -24,7 +24,8 @@ class Borrower:
         if not self._may(fence) or not self._stays_inside(lead, unsent):
             return False
         sites, lease = self.parts.sites, self.parts.plan.lease
-        await sites[self.site].probe_write()
+        if not await sites[self.site].probe_write():
+            return False  # restarted since the look, perhaps on less than it had
         started = await sites[self.site].instant()
         lent = await sites[self.parts.plan.peer(self.site)].lend(
             epoch=self.grant.epoch,

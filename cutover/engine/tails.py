@@ -127,11 +127,13 @@ async def tail_of(parts: Parts, site: str, after: Position | None) -> AsyncItera
         await log.close()
 
 
-async def has_forgotten(parts: Parts, left: str, applied: Position | None) -> bool:
-    """Whether the log of `left` ends before what its peer has of it (S11); what has nothing needs nothing."""
+async def has_forgotten(parts: Parts, site: str, applied: Position | None) -> bool:
+    """Whether the log of `site` does not go on from what its peer has of it (S11): it ends before, or begins
+    behind. What has nothing needs nothing.
+    """
     if applied is None:
         return False
-    log = parts.logs[left]()
+    log = parts.logs[site]()
     try:
         await log.check_reaches(applied)
     except Refused:

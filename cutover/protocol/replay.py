@@ -161,6 +161,8 @@ def _after_intent(state: State, intent: Intent, entry: Entry) -> State:
             return replace(state, paused=True)
         case Intent.RESUME:
             return replace(state, paused=False, drains=0)
+        case Intent.VERIFY if state.stage is Stage.CUT_OVER:
+            return state  # what its own compare found after the drain stands: no word makes it unsaid
         case Intent.VERIFY:
             return replace(state, clean=None)
         case Intent.ROLL_BACK | Intent.COMPLETE | Intent.ABANDON:

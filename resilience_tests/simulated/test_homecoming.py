@@ -203,6 +203,23 @@ def test_a_delete_that_nobody_asked_for_is_listed_with_the_reason_of_the_brake()
     ending(story)
 
 
+def test_a_site_that_forgot_what_it_had_of_its_peers_log_merges_nothing_by_itself() -> None:
+    """Restored from a backup, it does not know what the survivor did since: its rows are kept, not merged."""
+
+    async def story(apart: Apart) -> None:
+        wrote(apart.east, Insert(POSTS, ("1",), post("1", "old")))
+        await apart.applied()
+        await apart.parted()
+        wrote(apart.west, Update(POSTS, ("1",), post("1", "at west"), old=post("1", "old")))
+        apart.east.applied = apart.west.position(0)
+        apart.west.slot = len(apart.west.log)
+        assert (await merge_stranded(apart.parts, "east", HOME))["merged"] == 0
+        assert apart.west.rows(POSTS)["1",] == post("1", "at west")
+        assert len(apart.west.quarantine) == 1
+
+    ending(story)
+
+
 def test_the_survivors_log_is_read_before_any_row_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A merge that is silent for too long is ended: a long log would be read again and again, in vain."""
 

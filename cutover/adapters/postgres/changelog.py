@@ -82,7 +82,7 @@ class PostgresLog:
         self._applied: Position | None = None
 
     async def check_reaches(self, applied: Position) -> None:
-        """Raise Refused when this log does not hold `applied`: the database has forgotten (S11).
+        """Raise Refused when this log does not go on from `applied`: one of the two has forgotten (S11).
 
         A stream that is opened later is held to it too: the server may be
         another one by then.
@@ -90,8 +90,7 @@ class PostgresLog:
         self._applied = applied
         connection = await _connect(self._address, self._site)
         try:
-            with errors(self._site, effect=False), answer_within(connection, CONNECT_SECONDS):
-                _must_reach(await _end(connection), applied, self._site)
+            await _begin(connection, self._site, names.slot(self._address.database), applied)
         finally:
             await connection.close()
 

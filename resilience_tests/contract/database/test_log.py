@@ -178,6 +178,17 @@ async def test_a_log_that_lacks_what_was_applied_is_refused(
         await link.item()
 
 
+async def test_a_log_that_is_kept_only_from_behind_what_was_applied_is_refused(link: Link) -> None:
+    """Whoever applied has forgotten that: between the two there is a gap."""
+    applied = (await link.until_mark("applied"))[-1].position
+    later = (await link.until_mark("confirmed"))[-1].position
+    await link.log.confirm(later)
+    await link.until_mark("and told to the server")
+    await link.log.close()
+    with pytest.raises(Refused, match="does not follow on behind the gap"):
+        await link.log.check_reaches(applied)
+
+
 async def test_a_cancelled_wait_loses_nothing(link: Link, peer: Database) -> None:
     await link.until_mark("reading")
     with suppress(TimeoutError):

@@ -14,14 +14,14 @@ from cutover.model.action import (
     PromoteSite,
     RemoveFence,
 )
-from cutover.model.journal import Intent
+from cutover.model.journal import Entry, Intent, Kind
 from cutover.model.register import Grant
 from cutover.model.stage import Stage
 from cutover.protocol.advance import ENDED, advance
 from cutover.protocol.moves import CarryOn, Move, Wait
 from cutover.protocol.preview import MOVES_MAX, preview
 from cutover.protocol.promote import promoted
-from cutover.protocol.replay import State
+from cutover.protocol.replay import State, replay
 from resilience_tests.spec.protocol.healthy import LONG, SERVING, Life, events, to_its_end, turn
 from resilience_tests.spec.protocol.worlds import GRANT, PLAN
 
@@ -176,3 +176,11 @@ def test_what_the_brake_would_have_held_is_not_brought_home_unseen() -> None:
     assert isinstance(waits, Wait)
     assert "it deletes all" in waits.until
     assert isinstance(advance(PLAN, replace(state, merge_approved=True), seen), Move)
+
+
+def test_no_word_of_an_operator_unsays_what_the_compare_after_a_drain_found() -> None:
+    """`cutover verify` between that compare and the grant made the switch go on with sites that differ."""
+    state = replace(BEGUN.state, stage=Stage.CUT_OVER, clean=False)
+    facts: dict[str, object] = {"intent": Intent.VERIFY.value}
+    asked = Entry(n=state.next_n, term=1, kind=Kind.INTENT, nonce="v", facts=facts, at="")
+    assert replay([asked], state).clean is False
