@@ -120,9 +120,7 @@ def test_a_stack_of_containers_is_brought_up_looked_at_used_and_taken_down_by_co
     up = call("stack", "up", "--stack", stack, "--json")
     outputs = json.loads(up.stdout)["details"]["outputs"]
     assert outputs == str(state.stack(name).outputs("operator"))
-    lines = call("stack", "status", "--stack", stack).stdout.splitlines()[1:]
-    assert len(lines) == 11
-    assert [line for line in lines if not re.search(r": ready \(pid \d+\)$", line)] == []
+    until("the engine has looked, too: all is ready", lambda: not not_ready(stack))
     assert json.loads(call("stack", "status", "--stack", stack, "--json").stdout)["kind"] == "applier"
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN.format(stack="docker", gates="{}", deletes="record_transaction"))
@@ -133,6 +131,13 @@ def test_a_stack_of_containers_is_brought_up_looked_at_used_and_taken_down_by_co
     assert name in call("stack", "down", "--all").stdout
     assert not leftovers.find(engine, of_stack(name))
     assert state.stacks() == []
+
+
+def not_ready(stack: str) -> list[str]:
+    """What `status` says of processes that are not ready; the engine asks each every ten seconds."""
+    lines = call("stack", "status", "--stack", stack).stdout.splitlines()[1:]
+    assert len(lines) == 11
+    return [line for line in lines if not re.search(r": ready \(pid \d+\)$", line)]
 
 
 def test_a_harness_killed_in_the_middle_of_its_faults_leaves_nothing_once_another_starts(
