@@ -11,7 +11,9 @@ def verify(*, plan: PlanOption = None, stack: StackOption = None) -> Answer:
 
     A row that differs is looked at again until the following site must have
     it. Changes nothing at the sites. When they are equal, a migration that
-    stood still because they were not goes on.
+    stood still because they were not goes on. When they differ, a running one
+    compares by itself, stands still if it finds that too, and the site that
+    follows is promoted by nobody until they are equal.
     """
     import asyncio
 
@@ -31,6 +33,8 @@ async def _verify(plan: Path | None, stack: str | None) -> Answer:
         serving = (await read_register(parts)).grant.serving
         found = await Comparer(parts, serving, parts.plan.peer(serving), say).everything()
         if found.differences:
+            if state.clean:
+                await ask(parts, Intent.VERIFY)  # the coordinator looks for itself, and goes no further
             return Answer(
                 outcome=Outcome.VIOLATED,
                 stage=state.stage,

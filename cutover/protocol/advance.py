@@ -214,6 +214,9 @@ def _from_catch_up(plan: Plan, seen: Observation) -> Decision:
 
 def _from_verify(plan: Plan, state: State, seen: Observation) -> Decision:
     """The way back is kept, and the target has earned its eligibility, before writes are stopped."""
+    unearned = _unearned(plan, state, seen)
+    if unearned is not None:
+        return unearned
     late = _not_following_closely(plan, Direction.FORWARD, seen)
     if late is not None:
         return late
@@ -226,6 +229,14 @@ def _from_verify(plan: Plan, state: State, seen: Observation) -> Decision:
     if plan.gates.approve_cutover and not state.approved:
         return Wait("an operator runs `cutover approve`")
     return _drain(plan, state, Direction.FORWARD, seen, "eligible, and following closely")
+
+
+def _unearned(plan: Plan, state: State, seen: Observation) -> Move | None:
+    """A follower that was found to differ is promoted by nobody before it is found equal again (S12)."""
+    follower = plan.peer(seen.grant.serving)
+    if state.clean is not False or follower not in seen.grant.eligible:
+        return None
+    return Move(state.stage, (Disqualify(follower),), f"a compare found that {follower!r} differs")
 
 
 def _drain(plan: Plan, state: State, direction: Direction, seen: Observation, because: str) -> Move | Wait:
@@ -347,6 +358,9 @@ def _reunited(plan: Plan, state: State, seen: Observation) -> Move:
 
 
 def _from_soak(plan: Plan, state: State, seen: Observation) -> Decision:
+    unearned = _unearned(plan, state, seen)
+    if unearned is not None:
+        return unearned
     if state.wanted is Intent.COMPLETE:
         for site, facts in ((plan.source, seen.source), (plan.target, seen.target)):
             if facts is None:
@@ -358,6 +372,8 @@ def _from_soak(plan: Plan, state: State, seen: Observation) -> Decision:
         return Move(Stage.SOAK, (CompareSites(),), "a compare was asked for")
     if not state.clean:
         return Wait("what differs is mended and `cutover verify` finds both sites equal")
+    if plan.source not in seen.grant.eligible:
+        return Move(Stage.SOAK, (MarkEligible(plan.source),), "a full compare was clean")
     if state.wanted is Intent.ROLL_BACK:
         late = _not_following_closely(plan, Direction.BACK, seen)
         if late is not None:

@@ -5,7 +5,9 @@ from dataclasses import replace
 from cutover.model.action import (
     CloseSite,
     CompareSites,
+    Disqualify,
     EndParting,
+    GrantEpoch,
     ListStranded,
     MarkEligible,
     MergeStranded,
@@ -34,7 +36,11 @@ def preview(plan: Plan, state: State, grant: Grant | None) -> list[Move]:
     if state.pending:
         moves.append(Move(state.stage, state.pending, "the last move was not finished", state.direction))
         state = _finished(state)
-    eligible = grant is not None and plan.target in grant.eligible
+    eligible: tuple[str, ...] = ()
+    if state.stage is Stage.SOAK:
+        eligible = (plan.source,)  # since the epoch was granted
+    if grant is not None:
+        eligible = grant.eligible
     apart = state.stage is Stage.PARTED
     for _ in range(MOVES_MAX):
         decision = advance(plan, state, _calm(plan, state, grant, eligible=eligible, apart=apart))
@@ -42,12 +48,28 @@ def preview(plan: Plan, state: State, grant: Grant | None) -> list[Move]:
             break
         moves.append(decision)
         apart = apart and not any(isinstance(action, EndParting) for action in decision.actions)
-        if any(isinstance(action, MarkEligible) for action in decision.actions):
-            eligible = True
+        eligible = _eligible_after(plan, eligible, decision)
         state = _finished(_moved(state, decision))
         if state.stage in ENDED:
             break
     return moves
+
+
+def _eligible_after(plan: Plan, eligible: tuple[str, ...], move: Move) -> tuple[str, ...]:
+    """Who may be promoted once a move is carried out."""
+    for action in move.actions:
+        match action:
+            case MarkEligible(site):
+                eligible = (site,)
+            case GrantEpoch(site):
+                eligible = (plan.peer(site),)
+            case EndParting(left):
+                eligible = (left,)
+            case Disqualify(site):
+                eligible = tuple(name for name in eligible if name != site)
+            case _:
+                pass
+    return eligible
 
 
 def _moved(state: State, move: Move) -> State:
@@ -69,7 +91,9 @@ def _finished(state: State) -> State:
     )
 
 
-def _calm(plan: Plan, state: State, grant: Grant | None, *, eligible: bool, apart: bool) -> Observation:
+def _calm(
+    plan: Plan, state: State, grant: Grant | None, *, eligible: tuple[str, ...], apart: bool
+) -> Observation:
     """Both sites answer, nothing differs, nobody is late."""
     facts = SiteFacts(fence=Fence(state=FenceState.OPEN, epoch=1, lease_live=True), end=SOMEWHERE)
     return Observation(
@@ -87,7 +111,9 @@ def _parting(plan: Plan, survivor: str, epoch: int) -> Parting:
     return Parting(left=plan.peer(survivor), epoch=epoch, term=0, unsent=Unsent(), by="agent")
 
 
-def _calm_grant(plan: Plan, state: State, grant: Grant | None, *, eligible: bool, apart: bool) -> Grant:
+def _calm_grant(
+    plan: Plan, state: State, grant: Grant | None, *, eligible: tuple[str, ...], apart: bool
+) -> Grant:
     """As the register will read when this stage was reached."""
     serving = plan.source
     if state.stage in (Stage.SOAK, Stage.COMPLETE, Stage.PARTED):
@@ -114,7 +140,7 @@ def _calm_grant(plan: Plan, state: State, grant: Grant | None, *, eligible: bool
         base,
         serving=serving,
         lease_count=max(1, base.lease_count),
-        eligible=(plan.target,) if eligible else (),
+        eligible=eligible,
         drain=stands if state.stage is Stage.DRAIN else None,
         parted=_parting(plan, serving, state.parted) if apart else None,
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cutover.model.action import CloseSite, Disqualify, GiveUpDrain, GrantEpoch, OpenSite
+from cutover.model.action import CloseSite, Disqualify, GiveUpDrain, GrantEpoch, MarkEligible, OpenSite
 from cutover.model.journal import Intent
 from cutover.model.observation import Observation
 from cutover.model.stage import Direction, Stage
@@ -103,7 +103,25 @@ def test_writes_are_not_stopped_while_a_gate_is_shut(seen: Observation, until: s
 def test_a_target_that_differs_is_never_drained_to() -> None:
     for seen in every_observation():
         decision = advance(PLAN, replace(AT, stage=Stage.VERIFY, clean=False), seen)
-        assert isinstance(decision, Wait)
+        unearned = Move(Stage.VERIFY, (Disqualify("west"),), "a compare found that 'west' differs")
+        assert isinstance(decision, Wait) or decision == unearned
+
+
+@pytest.mark.parametrize(("stage", "serving"), [(Stage.VERIFY, "east"), (Stage.SOAK, "west")])
+def test_a_follower_that_differs_may_not_be_promoted_until_it_is_found_equal(
+    stage: Stage, serving: str
+) -> None:
+    follower = PLAN.peer(serving)
+    grant = replace(CALM.grant, serving=serving, eligible=(follower,))
+    for looked in (CALM, replace(CALM, source=None), replace(CALM, target=None)):
+        seen = replace(looked, grant=grant)
+        decision = advance(PLAN, replace(AT, stage=stage, clean=False), seen)
+        assert isinstance(decision, Move)
+        assert decision.actions == (Disqualify(follower),)
+    again = replace(CALM, grant=replace(grant, eligible=()))
+    decision = advance(PLAN, replace(AT, stage=stage, clean=True), again)
+    assert isinstance(decision, Move)
+    assert decision.actions == (MarkEligible(follower),)
 
 
 def test_a_target_without_a_clean_compare_in_the_register_is_never_drained_to() -> None:
@@ -140,8 +158,8 @@ def test_past_the_point_of_no_return_a_roll_back_waits_for_the_target_to_serve()
 
 def test_a_roll_back_from_soak_drains_the_target_first() -> None:
     soak = replace(AT, stage=Stage.SOAK, clean=True, wanted=Intent.ROLL_BACK)
-    granted = replace(CALM, grant=replace(GRANT, serving="west", epoch=2), source=CLOSED, target=OPEN)
-    move = advance(PLAN, soak, granted)
+    grant = replace(GRANT, serving="west", epoch=2, eligible=("east",))
+    move = advance(PLAN, soak, replace(CALM, grant=grant, source=CLOSED, target=OPEN))
     assert isinstance(move, Move)
     assert (move.stage, move.direction) == (Stage.DRAIN, Direction.BACK)
     assert CloseSite("west") in move.actions
@@ -176,5 +194,6 @@ def test_the_dry_run_tells_the_whole_way_to_soak() -> None:
 
 def test_the_dry_run_tells_the_whole_way_back() -> None:
     soak = State(stage=Stage.SOAK, clean=True, wanted=Intent.ROLL_BACK)
-    stages = [move.stage.value for move in preview(PLAN, soak, None)]
+    grant = replace(GRANT, serving="west", epoch=2, eligible=("east",))
+    stages = [move.stage.value for move in preview(PLAN, soak, grant)]
     assert stages == ["drain", "cut_over", "rolled_back"]

@@ -11,7 +11,7 @@ from cutover.protocol.attend import Reopen, Watch, attend
 from cutover.protocol.moves import CarryOn, Move, Wait
 from resilience_tests.spec.protocol.worlds import AT, CALM, CLOSED, GRANT, OPEN, PLAN
 
-TARGET_SERVES = replace(GRANT, serving="west", epoch=2)
+TARGET_SERVES = replace(GRANT, serving="west", epoch=2, eligible=("east",))
 
 
 def test_a_drain_that_was_to_be_given_up_after_the_epoch_was_granted_goes_forward() -> None:
