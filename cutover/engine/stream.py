@@ -38,7 +38,9 @@ SETTLE_SECONDS = 0.05
 RECENT_XIDS = 2_000
 """Transactions that may be applied here and not be visible at the peer yet."""
 RETRY_SECONDS = 5.0
-"""How often rows that are set aside are tried again."""
+"""How long rows that are set aside are left alone between two rounds of trying them again."""
+RETRY_SHARE_SECONDS = 0.1
+"""Longest that one step goes on with such rows: the changes behind them wait meanwhile."""
 CONFIRM_SECONDS = 0.25
 """How often the peer is told what is durable here, and a quiet log is recorded."""
 
@@ -68,7 +70,8 @@ class Stream:
     _touched: Touched = field(default_factory=Touched)
     _quiet: Position | None = None  #: up to here the log is known to hold nothing more for us
     _kept: float = 0.0  #: when the peer was last told what is durable here
-    _retried: float = 0.0  #: when rows that are set aside were last tried again
+    _retried: float = 0.0  #: when the last round of trying rows that are set aside again was over
+    _late: deque[Aside] = field(default_factory=deque)  #: what that round has still to try
     _recent: "deque[int]" = field(default_factory=lambda: deque(maxlen=RECENT_XIDS))
     _pace: int | None = None  #: rows a second that may be copied
     _met: bool = False  #: the log has come to where this site was when the run began
@@ -189,9 +192,7 @@ class Stream:
         if now - self._kept >= CONFIRM_SECONDS:
             self._kept = now
             await self._keep()
-        if now - self._retried >= RETRY_SECONDS:
-            self._retried = now
-            await self._retry_aside()
+        await self._retry_aside()
 
     async def _next(self) -> list[Transaction]:
         """Some transactions, the last one perhaps a mark; none if nothing came for a while."""
@@ -293,11 +294,20 @@ class Stream:
         await self._applier.apply(whole, upserting=(row.table,), aside=aside, guard=self.following.guard)
 
     async def _retry_aside(self) -> None:
-        """What could not be applied may be possible by now: an object came late, a row was read in vain."""
-        if self.applied is None:
+        """What could not be applied may be possible by now: an object came late, a row was read in vain.
+
+        Some at a time: there may be hundreds, each costs several calls to both
+        sites, and no change is applied meanwhile.
+        """
+        clock = self.parts.clock
+        began = clock.monotonic()
+        if self.applied is None or (not self._late and began - self._retried < RETRY_SECONDS):
             return
-        for row in await self._applier.set_aside():
-            await self._read_again(row, self._recent)
+        self._late = self._late or deque(await self._applier.set_aside())
+        while self._late and clock.monotonic() - began < RETRY_SHARE_SECONDS:
+            await self._read_again(self._late.popleft(), self._recent)
+        if not self._late:
+            self._retried = clock.monotonic()
 
     def _meet(self, position: Position) -> None:
         """Whether everything that was applied before this run has come again, if it had to."""
