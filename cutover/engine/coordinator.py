@@ -53,6 +53,7 @@ class Coordinator:
     _term: int = 0
     _newest: Entry | None = None  #: of the journal, as this process knows it
     _parted: bool = False  #: the register tells of a parting that the journal does not know yet
+    _unsure: bool = False  #: the last turn broke off, perhaps with an entry that is written and not known
 
     async def run(self, *, until: Stage | None = None) -> Stage:
         """Carry on until `until` is reached, an operator is asked for, or the migration has ended.
@@ -66,7 +67,7 @@ class Coordinator:
             await self._preflight()
         observer = Observer(self.parts)
         executor = Executor(self.parts, self._doing)
-        while self._parted or not self._at_goal(until):
+        while self._unsure or self._parted or not self._at_goal(until):
             try:
                 await self._turn(observer, executor)
             except StaleTerm:
@@ -119,7 +120,12 @@ class Coordinator:
         return bool(state.wanted or state.promote or state.release or state.throttle)
 
     async def _turn(self, observer: Observer, executor: Executor) -> None:
-        """One look, one decision, at most one action."""
+        """One look, one decision, at most one action.
+
+        A turn that breaks off may have written what is not known here: only another one, which
+        reads that first, can tell whether the goal is reached.
+        """
+        self._unsure = True
         try:
             await self._absorb()
             seen = await observer.look(self._state)
@@ -135,6 +141,7 @@ class Coordinator:
                 case Wait(until):
                     self.report(Progress(stage=self._state.stage, waiting_for=until))
                     await self.parts.clock.sleep(self._pause())
+            self._unsure = False
         except (Superseded, DrainLost):
             return  # somebody was faster: look again and decide anew
         except (SiteUnreachable, Inconclusive) as error:

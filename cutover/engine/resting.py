@@ -32,7 +32,8 @@ async def rest(parts: Parts) -> None:
 
 
 async def _news(parts: Parts, state: State) -> bool:
-    if state.wanted or await parts.journal.read(state.next_n):
+    """A move that is not carried out is news, too: nobody else goes on with it."""
+    if state.wanted or state.pending or await parts.journal.read(state.next_n):
         return True
     seen = await parts.register.read()
     return unmet(state, None if seen is None else seen.grant)
