@@ -87,7 +87,7 @@ def smoke(seed: int) -> list[Drill]:
         Drill(seed=seed + 93, fault="pause", victim="worker", point="drain"),
         Drill(seed=seed + 94, fault="cut-then-kill", victim="source", point="verify"),
         Drill(seed=seed + 95, fault="kill", victim="target", point="soak", ending="roll-back"),
-        drill_at("back/drain/close-site:after", seed=seed + 96, fault="kill", victim="source"),
+        drill_at("back/drain/close-site:before", seed=seed + 96, fault="kill", victim="source"),
         drill_at("rolled-back", seed=seed + 97, fault="kill", victim="target"),
         Drill(seed=seed + 98, fault="cut-then-lose", victim="source", point="drain"),
         Drill(seed=seed + 99, fault="lose", victim="target", point="soak"),
