@@ -264,16 +264,20 @@ async def _down_of_pulumi(named: Named) -> Answer:
 
 
 async def _all_down() -> Answer:
-    """Containers last: where their engine does not answer, all else is down already."""
+    """Containers last: where their engine does not answer, all else is down already, as far as it goes."""
     from cutover.errors import BadInput
 
     refusals: tuple[type[Exception], ...] = (*_refusals(), BadInput)
     stays = [path.parent.name for path in stacks_here() if kind_of(path) == PULUMI]
-    gone = list(await _processes().down_all())
-    try:
-        gone += [name for name in await _containers_down() if name not in stays]
-    except refusals as error:
-        return replace(_gone(gone, stays), outcome=Outcome.REFUSED, error=f"containers may be left: {error}")
+    gone: list[str] = []
+    left: list[str] = []
+    for what, down in (("processes", _processes().down_all), ("containers", _containers_down)):
+        try:
+            gone += [name for name in await down() if name not in stays]
+        except refusals as error:
+            left.append(f"{what} may be left: {error}")
+    if left:
+        return replace(_gone(gone, stays), outcome=Outcome.REFUSED, error="; ".join(left))
     return _gone(gone, stays)
 
 

@@ -9,7 +9,7 @@ from cutover.model.position import Position
 from drill.live.stacks import Stack
 from drill.nemesis import BETWEEN
 from drill.points import ROLES
-from infra.embedded.errors import ProcessFailed
+from infra.embedded.errors import ProcessFailed, StackError
 from infra.embedded.groups import Death
 
 COORDINATOR = "operator/coordinator"
@@ -85,8 +85,7 @@ class LiveField:
 
     async def heal_between_sites(self) -> None:
         """Both directions."""
-        for link in self._links():
-            await self.stack.heal(link)
+        await self._healed(self._links())
 
     async def isolate(self, site: str) -> None:
         """From its peer and from the witness, in both directions; clients still reach it."""
@@ -95,8 +94,18 @@ class LiveField:
 
     async def reconnect(self, site: str) -> None:
         """All of them again."""
-        for link in self._links_of(self.site(site)):
-            await self.stack.heal(link)
+        await self._healed(self._links_of(self.site(site)))
+
+    async def _healed(self, links: tuple[str, ...]) -> None:
+        """Each of them, also behind one that cannot be healed: that is told once the others are."""
+        failed: StackError | None = None
+        for link in links:
+            try:
+                await self.stack.heal(link)
+            except StackError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     async def break_between_sites(self, mode: str, *, seconds: float = 0.0) -> None:
         """Both directions."""

@@ -14,7 +14,7 @@ from infra.embedded.binaries import find_binaries
 from infra.embedded.claim import claim, free_name
 from infra.embedded.control import Control
 from infra.embedded.description import Description, kind_of
-from infra.embedded.errors import NoSuchStack, ProcessFailed
+from infra.embedded.errors import NoSuchStack, ProcessFailed, StackError
 from infra.embedded.groups import Death
 from infra.embedded.launch import start_supervisor
 from infra.embedded.postgres import Server, prepared
@@ -485,8 +485,15 @@ def reap() -> list[str]:
 
 
 async def down_all() -> list[str]:
-    """Take down every stack of this user, kept or not, and whatever is left of dead ones."""
-    names = list_stacks()
-    for name in names:
-        await (await EmbeddedStack.attach(name)).down()
-    return names + reap()
+    """Take down every stack of this user, kept or not, and what is left of dead ones; then StackError."""
+    gone, failed = [], []
+    for name in list_stacks():
+        try:
+            await (await EmbeddedStack.attach(name)).down()
+            gone.append(name)
+        except (StackError, OSError) as error:
+            failed.append(f"{name}: {error}")
+    gone += reap()
+    if failed:
+        raise StackError("; ".join([*failed, f"down are {', '.join(sorted(gone)) or 'none'}"]))
+    return gone

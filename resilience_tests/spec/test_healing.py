@@ -8,10 +8,12 @@ import pytest
 
 from drill.drills import Drill
 from drill.live import runner
+from drill.live.field import LiveField
 from drill.live.runner import LiveDrill
 from drill.live.stacks import Stack
 from drill.sample_plan import sample_plan
 from drill.verdict import Verdict
+from infra.embedded.errors import StackError
 
 DRILL = Drill(seed=7, fault="power-cut", victim="source", point="drain")
 NO_STACK = cast(Stack, None)  # healing is waited for without asking it anything
@@ -44,3 +46,25 @@ async def test_a_healing_that_ends_is_waited_for(tmp_path: Path) -> None:
 
 async def _never() -> None:
     await asyncio.Event().wait()
+
+
+class OneLinkStaysCut:
+    """A stack of which one link cannot be healed."""
+
+    def __init__(self) -> None:
+        self.healed: list[str] = []
+
+    async def heal(self, link: str) -> None:
+        if not self.healed and link == "east-west":
+            raise StackError("what held its packets is dead")
+        self.healed.append(link)
+
+
+async def test_a_link_that_cannot_be_healed_keeps_no_other_one_cut() -> None:
+    stack = OneLinkStaysCut()
+    field = LiveField(cast(Stack, stack), sample_plan(), {}, "nothing")
+    for heal in (field.heal_between_sites, lambda: field.reconnect("target")):
+        stack.healed.clear()
+        with pytest.raises(StackError, match="what held its packets"):
+            await heal()
+        assert "west-east" in stack.healed
