@@ -8,6 +8,7 @@ from typing import Any
 
 import docker
 import docker.errors
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from infra.containers import netfilter
 from infra.containers.claims import STACK, Claim, from_labels
@@ -17,6 +18,10 @@ from infra.containers.together import freezer_of
 
 HANDS = 8
 """Requests to the engine at once."""
+
+LET_GO_SECONDS = 15.0
+LOOK_SECONDS = 0.2
+"""How long a network is waited for whose last container is on its way out, and between two looks (s)."""
 
 _GONE_OR_GOING = (404, 409)  #: somebody else removes it at the same time
 
@@ -59,7 +64,7 @@ def remove(engine: docker.DockerClient | None, chosen: Chosen) -> Leftovers:
     found = _of_engine(engine, chosen)
     failed = [
         *_all(found.containers, _remove_container),
-        *_all(found.networks, lambda one: one.remove()),
+        *_all(found.networks, _remove_network),
         *_all(found.volumes, lambda one: one.remove(force=True)),
     ]
     return _told(found, rules, failed)
@@ -127,3 +132,18 @@ def _remove_container(container: Any) -> None:
         with suppress(OSError):  # it died meanwhile, or somebody else removes it
             freezer.thaw()
     container.remove(force=True, v=True)
+
+
+def _remove_network(network: Any) -> None:
+    """A container whose removal somebody else has begun lets go of it a moment later."""
+    tries = Retrying(
+        retry=retry_if_exception(_is_in_use),
+        stop=stop_after_delay(LET_GO_SECONDS),
+        wait=wait_fixed(LOOK_SECONDS),
+        reraise=True,
+    )
+    tries(network.remove)
+
+
+def _is_in_use(error: BaseException) -> bool:
+    return isinstance(error, docker.errors.APIError) and "active endpoints" in str(error.explanation or "")
