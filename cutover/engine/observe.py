@@ -42,7 +42,7 @@ class Observer:
             source=source,
             target=target,
             lag_seconds=self._lag_behind(grant.serving, now, facts),
-            drained=_drained(state, leaving, arriving),
+            drained=_drained(state, leaving, arriving) and await self._on_disk(state),
             drain_overdue=self._overdue(now, grant.drain),
             takes_writes=takes_writes,
             silent_seconds=self._silent(now, grant),
@@ -84,6 +84,14 @@ class Observer:
             self._lease, self._lease_since = lease, now
         return now - self._lease_since
 
+    async def _on_disk(self, state: State) -> bool:
+        """The applier's commits wait for no disk, and what is drained must outlive the arriving site (S5)."""
+        try:
+            durable = await self.parts.sites[self.parts.plan.arriving(state.direction)].durable()
+        except CutoverError:
+            return False
+        return durable is not None and state.end is not None and durable.reaches(state.end)
+
     async def _probe(self, state: State) -> bool:
         if state.stage is not Stage.CUT_OVER or state.pending:
             return False
@@ -95,7 +103,9 @@ class Observer:
 
 def _drained(state: State, leaving: SiteFacts | None, arriving: SiteFacts | None) -> bool:
     """Only a look that shows the fence closed counts: a site that was reopened is not drained."""
-    if state.end is None or leaving is None or arriving is None or arriving.applied is None:
+    if state.stage is not Stage.DRAIN or state.end is None:
+        return False
+    if leaving is None or arriving is None or arriving.applied is None:
         return False
     return leaving.fence.state is FenceState.CLOSED and arriving.applied.reaches(state.end)
 

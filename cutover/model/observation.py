@@ -56,7 +56,7 @@ class Observation:
     source: SiteFacts | None  #: None: it did not answer
     target: SiteFacts | None
     lag_seconds: float  #: since the arriving site was last known to have everything; inf if unknown
-    drained: bool  #: leaving site closed, and its log applied at the arriving site to the end
+    drained: bool  #: leaving site closed, its log applied at the arriving site to the end, and on disk there
     drain_overdue: bool  #: the drain that stands has outlived its deadline
     takes_writes: bool  #: a probe write through the arriving site's fence was accepted
     silent_seconds: float = 0.0  #: for how long this watcher has seen no renewal of the serving site's lease

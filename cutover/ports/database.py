@@ -52,6 +52,12 @@ class SiteDatabase(Protocol):
     async def look(self) -> SiteFacts:
         """One consistent look; `end` is read last."""
 
+    async def durable(self) -> Position | None:
+        """How far the peer's log is in and on this site's disk; None: nothing yet.
+
+        What a look calls applied may still be lost in a crash. This waits for the disk.
+        """
+
     async def fence(self) -> Fence:
         """The fence alone, in one round trip."""
 

@@ -11,6 +11,7 @@ from drill.planted.chunk_over_stream import CHUNK_OVER_STREAM
 from drill.planted.confirmed_early import CONFIRMED_EARLY
 from drill.planted.conflict_by_delete import CONFLICT_BY_DELETE
 from drill.planted.delete_on_absence import DELETE_ON_ABSENCE
+from drill.planted.drained_in_memory import DRAINED_IN_MEMORY
 from drill.planted.durability import FSYNC_OFF, SYNCHRONOUS_COMMIT_OFF
 from drill.planted.earnings import EARNINGS_DOUBLED, EARNINGS_OVERWRITTEN
 from drill.planted.eligible_by_count import ELIGIBLE_BY_COUNT
@@ -68,6 +69,7 @@ PLANTS: Mapping[str, Plant] = {
         POSITION_AFTER_COPY,
         POSITION_AHEAD,
         CONFIRMED_EARLY,
+        DRAINED_IN_MEMORY,
         APPLIED_OUT_OF_ORDER,
         WAY_BACK_LATE,
         COMMENTS_MISSING,

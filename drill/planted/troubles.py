@@ -205,6 +205,13 @@ TARGET_LOSES_POWER = Circumstances(
     told="the target loses its power while changes reach it",
     strikes=(Strike(fault="power-cut", victim="target", point=ELIGIBLE, seconds=1.0),),
 )
+TARGET_DIES_DRAINED = Circumstances(
+    told="the target loses its power as its drain ends, and the link between the sites is cut",
+    strikes=(
+        Strike(fault="partition", victim="sites", point="cut-over/move-sequences:before", seconds=3.0),
+        Strike(fault="power-cut", victim="target", point="cut-over/move-sequences:before", seconds=0.8),
+    ),
+)
 COORDINATOR_SLEEPS = Circumstances(
     told="a coordinator freezes as it opens the target, and wakes after another one has rolled back",
     ending="roll-back",

@@ -39,6 +39,14 @@ class MemorySite:
         await self.server.reach()
         return facts
 
+    async def durable(self) -> Position | None:
+        """How far the peer's log is in, once that is on the disk."""
+        await self.server.reach()
+        applied = self.server.applied
+        self.server.disk.sync(self.server.slot)
+        await self.server.reach()
+        return applied
+
     async def fence(self) -> Fence:
         """The fence alone."""
         await self.server.reach()

@@ -7,6 +7,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from cutover.adapters.postgres import names
+from cutover.adapters.postgres.applied import applied_position, durable_position
 from cutover.adapters.postgres.batch import Writer, is_of_row
 from cutover.adapters.postgres.connect import (
     CONNECT_SECONDS,
@@ -51,7 +52,6 @@ where not exists (select from pg_replication_origin where roname = $1)
 """
 _TAKE_ORIGIN = "select pg_replication_origin_session_setup($1)"
 _LEAVE_ORIGIN = "select pg_replication_origin_session_reset()"
-_APPLIED = "select position from cutover.applied"
 _ASIDE = "select table_name, key from cutover.set_aside"
 _FOLLOWING = """
 select backfill, term, entry, rejoin, pace, brake, released from cutover.follow where not standing
@@ -60,7 +60,6 @@ _ASIDE_WHY = "select table_name, key, reason from cutover.set_aside order by at 
 _INSTALLED = "select to_regclass('cutover.follow')::text"
 _COPYING = "select table_name, after, done from cutover.copying order by table_name"
 _BRAKE = "update cutover.follow set brake = $1"
-_FLUSH = "select pg_logical_emit_message(true, 'cutover.durable', '')"
 
 _NOT_INSTALLED = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
@@ -106,7 +105,7 @@ class PostgresApplier:
         try:
             with errors(self._site, effect=False), answer_within(connection, CONNECT_SECONDS):
                 self._writer = await self._become(connection)
-                self._applied = await _applied(connection)
+                self._applied = await applied_position(connection)
         except BaseException:
             await connection.close()
             raise
@@ -221,15 +220,10 @@ class PostgresApplier:
             await writer.connection.execute("set local synchronous_commit = on; commit")
 
     async def durable(self) -> Position | None:
-        """How far the peer's log is in and on this site's disk.
-
-        A commit that waits for the disk has all before it there too.
-        """
+        """How far the peer's log is in and on this site's disk."""
         if self._durable is None or self._durable != self._applied:
             async with self._beside.use(effect=False) as connection:
-                applied = await _applied(connection)
-                await texts(connection, _FLUSH)
-            self._durable = applied
+                self._durable = await durable_position(connection)
         return self._durable
 
     async def close(self) -> None:
@@ -260,8 +254,3 @@ async def _leave(connection: AsyncConnection) -> None:
     with suppress(psycopg.Error), answer_within(connection, CONNECT_SECONDS):
         await connection.execute(_LEAVE_ORIGIN)
     await connection.close()
-
-
-async def _applied(connection: AsyncConnection) -> Position | None:
-    rows = await texts(connection, _APPLIED)
-    return Position.parse(rows[0][0] or "") if rows else None

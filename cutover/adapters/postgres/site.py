@@ -9,6 +9,7 @@ from psycopg import errors
 from psycopg.sql import SQL
 
 from cutover.adapters.postgres import fetch, names
+from cutover.adapters.postgres.applied import durable_position
 from cutover.adapters.postgres.closing import close_fence
 from cutover.adapters.postgres.connect import CONNECT_SECONDS, Connections, PostgresAddress
 from cutover.adapters.postgres.facts import FenceRow, LeadRow, LookRow
@@ -74,6 +75,11 @@ class PostgresSite:
                 return SiteFacts(
                     fence=Fence(state=FenceState.ABSENT), end=(await fetch.end(connection)).position()
                 )
+
+    async def durable(self) -> Position | None:
+        """How far the peer's log is in and on this site's disk; None: nothing yet."""
+        async with self._connections.use(effect=False) as connection:
+            return await durable_position(connection)
 
     async def fence(self) -> Fence:
         """The fence alone, in one round trip."""

@@ -285,6 +285,18 @@ async def test_a_power_cut_in_the_middle_of_a_catch_up_loses_and_doubles_nothing
     assert await pair.same()
 
 
+async def test_what_a_site_calls_durable_outlives_a_crash_at_once(pair: Pair) -> None:
+    assert await pair.west.site.durable() is None
+    await pair.east.write(post("1", "one"))
+    await pair.catch_up()
+    durable = await pair.west.site.durable()
+    assert durable is not None
+    assert durable == (await pair.west.site.look()).applied
+    await pair.west.crash()
+    assert (await pair.west.site.look()).applied == durable
+    assert await pair.same()
+
+
 async def test_what_was_applied_is_on_disk_once_the_site_was_told_to_stop(pair: Pair) -> None:
     await pair.east.write(post("1", "one"))
     await pair.catch_up()
