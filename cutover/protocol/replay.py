@@ -22,6 +22,9 @@ from cutover.model.journal import SCHEMA, Entry, Intent, Kind
 from cutover.model.position import Position
 from cutover.model.stage import Direction, Stage
 
+Changes = dict[str, Any]
+"""What an entry changes in the state: fields by name."""
+
 SWITCHING = frozenset({Stage.DRAIN, Stage.CUT_OVER})
 
 
@@ -72,45 +75,49 @@ def _after(state: State, entry: Entry) -> State:
             f"journal entry {entry.n} has schema {entry.schema}, this version reads up to {SCHEMA}: "
             f"carry on with the newer version of cutover that wrote it"
         )
-    state = replace(state, next_n=entry.n + 1, term=max(state.term, entry.term))
+    return replace(state, next_n=entry.n + 1, term=max(state.term, entry.term), **_changes(state, entry))
+
+
+def _changes(state: State, entry: Entry) -> Changes:
     match entry.kind:
         case Kind.PLAN:
-            return state
+            return {}
         case Kind.MOVE:
             return _after_move(state, entry)
         case Kind.DONE:
-            return _after_done(state, entry)
+            done = action_from_json(entry.actions[0])
+            left = tuple(action for action in state.pending if action != done)
+            return {"pending": left, **_after_done(done, entry)}
         case Kind.APPROVAL:
-            return replace(state, approved=True)
+            return {"approved": True}
         case Kind.INTENT:
             return _after_intent(state, Intent(str(entry.facts["intent"])), entry)
 
 
-def _after_move(state: State, entry: Entry) -> State:
+def _after_move(state: State, entry: Entry) -> Changes:
     stage, direction = Stage(entry.stage), Direction(entry.direction)
     actions = tuple(action_from_json(action) for action in entry.actions)
     gave_up = any(isinstance(action, GiveUpDrain) for action in actions)
     arrived = state.stage is Stage.CUT_OVER and stage is not Stage.CUT_OVER and not gave_up
-    moved = replace(
-        state,
-        stage=stage,
-        direction=direction,
-        move_n=entry.n,
-        pending=actions,
-        delta_compared=False,
-        drains=0 if arrived else state.drains + int(gave_up),
-        end=state.end if {state.stage, stage} <= SWITCHING else None,
-        wanted=None if stage in (Stage.ROLLED_BACK, Stage.COMPLETE) else state.wanted,
-        promote=None if _promoting(state.pending) and not _promoting(actions) else state.promote,
-    )
-    return replace(moved, **_parting(state, stage, entry))
+    return {
+        "stage": stage,
+        "direction": direction,
+        "move_n": entry.n,
+        "pending": actions,
+        "delta_compared": False,
+        "drains": 0 if arrived else state.drains + int(gave_up),
+        "end": state.end if {state.stage, stage} <= SWITCHING else None,
+        "wanted": None if stage in (Stage.ROLLED_BACK, Stage.COMPLETE) else state.wanted,
+        "promote": None if _promoting(state.pending) and not _promoting(actions) else state.promote,
+        **_parting(state, stage, entry),
+    }
 
 
 def _promoting(actions: Iterable[Action]) -> bool:
     return any(isinstance(action, PromoteSite) for action in actions)
 
 
-def _parting(state: State, stage: Stage, entry: Entry) -> dict[str, Any]:
+def _parting(state: State, stage: Stage, entry: Entry) -> Changes:
     """A parting is met once; what was known of the sites before it is void."""
     if stage is Stage.PARTED:
         epoch = int(str(entry.facts["epoch"]))
@@ -130,53 +137,51 @@ def _parting(state: State, stage: Stage, entry: Entry) -> dict[str, Any]:
     return {}
 
 
-def _after_done(state: State, entry: Entry) -> State:
-    done = action_from_json(entry.actions[0])
-    state = replace(state, pending=tuple(action for action in state.pending if action != done))
+def _after_done(done: Action, entry: Entry) -> Changes:
     match done:
         case CloseSite():
-            return replace(state, end=Position.parse(str(entry.facts["end"])))
+            return {"end": Position.parse(str(entry.facts["end"]))}
         case CompareSites():
-            return replace(state, clean=bool(entry.facts["clean"]))
+            return {"clean": bool(entry.facts["clean"])}
         case VerifyDelta():
-            return replace(state, clean=bool(entry.facts["clean"]), delta_compared=True)
+            return {"clean": bool(entry.facts["clean"]), "delta_compared": True}
         case ReleaseBrake():
-            return replace(state, release=None)
+            return {"release": None}
         case ListStranded():
             brake = entry.facts.get("brake")
-            return replace(state, listed=True, listed_brake=None if brake is None else str(brake))
+            return {"listed": True, "listed_brake": None if brake is None else str(brake)}
         case MergeStranded():
-            return replace(state, merged=True)
+            return {"merged": True}
         case PromoteSite():
-            return replace(state, promote=None)
+            return {"promote": None}
         case Throttle():
-            return replace(state, throttle=False)
+            return {"throttle": False}
         case _:
-            return state
+            return {}
 
 
-def _after_intent(state: State, intent: Intent, entry: Entry) -> State:
+def _after_intent(state: State, intent: Intent, entry: Entry) -> Changes:
     match intent:
         case Intent.PAUSE:
-            return replace(state, paused=True)
+            return {"paused": True}
         case Intent.RESUME:
-            return replace(state, paused=False, drains=0)
+            return {"paused": False, "drains": 0}
         case Intent.VERIFY if state.stage is Stage.CUT_OVER:
-            return state  # what its own compare found after the drain stands: no word makes it unsaid
+            return {}  # what its own compare found after the drain stands: no word makes it unsaid
         case Intent.VERIFY:
-            return replace(state, clean=None)
+            return {"clean": None}
         case Intent.ROLL_BACK | Intent.COMPLETE | Intent.ABANDON:
-            return replace(state, wanted=intent, paused=False)
+            return {"wanted": intent, "paused": False}
         case Intent.PROMOTE:
             seen = entry.facts.get("lease_count")
             lease = seen if isinstance(seen, int) else None
-            return replace(state, promote=str(entry.facts.get("site")), promote_lease=lease)
+            return {"promote": str(entry.facts.get("site")), "promote_lease": lease}
         case Intent.MERGE:
-            return replace(state, merge_approved=True)
+            return {"merge_approved": True}
         case Intent.THROTTLE:
             pace = entry.facts.get("pace")
-            return replace(state, throttle=True, pace=pace if isinstance(pace, int) else None)
+            return {"throttle": True, "pace": pace if isinstance(pace, int) else None}
         case Intent.RELEASE_BRAKE:
-            return replace(state, release=str(entry.facts.get("reason")))
+            return {"release": str(entry.facts.get("reason"))}
         case Intent.TAKE_OVER:
-            return state
+            return {}

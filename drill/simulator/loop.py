@@ -5,7 +5,7 @@ import heapq
 import random
 from asyncio import base_events
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -13,6 +13,32 @@ Answer = TypeVar("Answer")
 
 class NothingLeft(RuntimeError):
     """Every task waits for another one: a real run would hang here."""
+
+
+class Timer:
+    """What asyncio asks of a timer's handle, and no more: most of what a run makes are these."""
+
+    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_when")
+    _source_traceback = None
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self._when, self._callback, self._args = when, callback, args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Never run it."""
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        """Whether it is not to be run."""
+        return self._cancelled
+
+    def when(self) -> float:
+        """The loop's time at which it is due (s)."""
+        return self._when
 
 
 class VirtualLoop(base_events.BaseEventLoop):
@@ -26,7 +52,7 @@ class VirtualLoop(base_events.BaseEventLoop):
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
         self._ready: list[asyncio.Handle] = []  # a list: one in the middle is taken out by a swap
-        self._scheduled: list[tuple[float, int, asyncio.TimerHandle]] = []  # compared without a call
+        self._scheduled: list[tuple[float, int, Timer]] = []  # compared without a call
         self._timers = 0
         self._chance = chance
         self._now = 0.0
@@ -38,12 +64,12 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Timer:
         """As asyncio's, without the checks of its debug mode."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = Timer(when, callback, args, context)
         self._timers += 1
-        heapq.heappush(self._scheduled, (when, self._timers, handle))
-        return handle
+        heapq.heappush(self._scheduled, (when, self._timers, timer))
+        return timer
 
     def _run_once(self) -> None:
         """Run what is ready until the loop is told to stop."""
@@ -63,7 +89,10 @@ class VirtualLoop(base_events.BaseEventLoop):
             handle = ready.pop()
             if not handle._cancelled:
                 self.steps += 1
-                handle._run()
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except Exception as error:  # a task keeps its own: so this is a callback's
+                    self.call_exception_handler({"message": f"{handle._callback!r}", "exception": error})
 
     def _take_due(self, ready: Any) -> None:
         scheduled, now = self._scheduled, self._now
