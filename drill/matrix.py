@@ -21,8 +21,30 @@ ANYWHERE = frozenset({"witness", "agent", "sites", "backend"})
 BEFORE_PARTED = Strike(fault="kill", victim="target", point="soak", seconds=7.0)
 """What loses a site, so that a migration comes by what follows a parting."""
 LOAD = Load(clients=4, uploads=6, others=20, most=26, pace_seconds=0.3)
+BESIDE_SECONDS = 3.0
+"""How long what is beside goes on: longer than the victim of a cell is away, shorter than a lease."""
 BATCH = 40
 """Cells that one process runs before it tells of them: some two seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What goes wrong at each cell's point as well: many losses need two things at once."""
+
+    fault: str
+    victim: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Beside":
+        """`partition:sites`; raises ValueError naming what there is."""
+        name, _, victim = text.partition(":")
+        fault = SIMULATED_FAULTS.get(name)
+        if fault is None:
+            raise ValueError(f"no fault is called {name!r}; there are {', '.join(SIMULATED_FAULTS)}")
+        kinds = (victim, victim.removesuffix("-source").removesuffix("-target"))
+        if not any(kind in fault.victims for kind in kinds):
+            raise ValueError(f"{name!r} has no victim {victim!r}; there are {', '.join(fault.victims)}")
+        return cls(fault=name, victim=victim)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +54,7 @@ class Cell:
     point: str
     fault: str
     victim: str
+    beside: Beside | None = None
     verdict: str = ""  #: `blunt` when nothing is in doubt but whether it hit anything
     what: str = ""  #: the first witness against it
 
@@ -40,18 +63,25 @@ class Cell:
         point = Point.parse(self.point)
         seconds = SIMULATED_FAULTS[self.fault].seconds[0]
         strike = Strike(fault=self.fault, victim=self.victim, point=self.point, seconds=seconds)
-        strikes = (BEFORE_PARTED, strike) if point.parted else (strike,)
+        first = (BEFORE_PARTED,) if point.parted else ()
+        strikes = (*first, *self._beside(), strike)
         return Schedule(seed=seed, ending=point.ending or "soak", strikes=strikes, load=LOAD)
 
+    def _beside(self) -> tuple[Strike, ...]:
+        if self.beside is None:
+            return ()
+        fault, victim = self.beside.fault, self.beside.victim
+        return (Strike(fault=fault, victim=victim, point=self.point, seconds=BESIDE_SECONDS),)
 
-def cells() -> list[Cell]:
+
+def cells(beside: Beside | None = None) -> list[Cell]:
     """The whole matrix, not yet run."""
     return [
-        Cell(point=str(point), fault=fault.name, victim=victim)
+        Cell(point=str(point), fault=fault.name, victim=victim, beside=beside)
         for point, victims in victims_by_point(sample_plan()).items()
         for fault in SIMULATED_FAULTS.values()
         for victim in fault.victims
-        if victim in ANYWHERE or victim in victims
+        if (victim in ANYWHERE or victim in victims) and (beside is None or victim != beside.victim)
     ]
 
 

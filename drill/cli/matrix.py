@@ -13,7 +13,7 @@ import typer
 
 from drill.cli.options import JsonOption, ReportOption, SeedOption, report_folder, tell
 from drill.commit import commit_here
-from drill.matrix import Cell, Return, cells, run_all, run_return, ways_back
+from drill.matrix import Beside, Cell, Return, cells, run_all, run_return, ways_back
 from drill.points import Point
 from drill.report import DrillResult, Report, write_report
 from drill.report.heat import HeatCell, HeatMap
@@ -29,6 +29,15 @@ JobsOption = Annotated[int, typer.Option("--jobs", help="Processes (default: one
 OnlyOption = Annotated[
     str | None, typer.Option("--only", help="Only points that begin so, as cut-over or back/drain.")
 ]
+BesideOption = Annotated[
+    str | None,
+    typer.Option(
+        "--beside",
+        metavar="<fault:victim>",
+        help="What goes wrong at each point as well, as partition:sites, slow:sites or "
+        "kill:coordinator; then no ways back are tried.",
+    ),
+]
 WEIGHT = {"": 0, "blunt": 1, "held": 2, "inconclusive": 3, "violated": 4}
 
 
@@ -37,14 +46,17 @@ def matrix(
     seed: SeedOption = 1,
     jobs: JobsOption = 0,
     only: OnlyOption = None,
+    beside: BesideOption = None,
     report: ReportOption = None,
     json: JsonOption = False,
 ) -> int:
     """Run the crash matrix and the point-of-no-return map; the report has the heat map."""
     began, started, commit = perf_counter(), datetime.now(UTC).isoformat(timespec="seconds"), commit_here()
     folder = report_folder(report)
-    todo = [cell for cell in cells() if only is None or cell.point.startswith(only)]
-    points = [point for point in ways_back() if only is None or point.startswith(only)]
+    also = _parsed(beside)
+    todo = [cell for cell in cells(also) if only is None or cell.point.startswith(only)]
+    forward = ways_back() if also is None else []
+    points = [point for point in forward if only is None or point.startswith(only)]
     if not todo:
         raise typer.BadParameter(f"no crash point begins with {only!r}; `cutover-drill run --list` has them")
     done: list[Cell] = []
@@ -66,6 +78,13 @@ def matrix(
     else:
         _print(done, returns, folder, verdict)
     return verdict.exit_code
+
+
+def _parsed(beside: str | None) -> Beside | None:
+    try:
+        return None if beside is None else Beside.parse(beside)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _told(done: Sequence[Cell]) -> str:
@@ -100,6 +119,8 @@ def _reported(done: Sequence[Cell], seed: int, folder: Path, commit: str | None)
 def heat_of(done: Sequence[Cell]) -> HeatMap:
     """A row for each action, a column for each fault; a cell sums up all victims before, during and after."""
     found: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    beside = done[0].beside if done else None
+    also = f", while {beside.fault} of {beside.victim} strikes as well" if beside else ""
     rows: dict[str, None] = {}
     for cell in done:
         row = cell.point.rpartition(":")[0] or cell.point
@@ -109,7 +130,8 @@ def heat_of(done: Sequence[Cell]) -> HeatMap:
         title="Crash matrix",
         about=(
             f"{len(done)} simulated drills: each action, struck before, during and after, by each fault of "
-            f"each victim on whom something goes on there. A cell counts what held; point at it for the rest."
+            f"each victim on whom something goes on there{also}. A cell counts what held; point at it for "
+            f"the rest."
         ),
         columns=list(SIMULATED_FAULTS),
         rows=[(row, [_cell(found[row, fault]) for fault in SIMULATED_FAULTS]) for row in rows],

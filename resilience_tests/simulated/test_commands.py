@@ -17,7 +17,7 @@ import pytest
 from drill import sweep
 from drill.cli import sweep as sweep_command
 from drill.cli.application import run
-from drill.matrix import Cell, cells, run_cells, run_return, ways_back
+from drill.matrix import Beside, Cell, cells, run_cells, run_return, ways_back
 from drill.points import all_points
 from drill.sample_plan import sample_plan
 from drill.schedule import Schedule, Strike, read_schedule
@@ -242,6 +242,24 @@ def test_a_cell_behind_a_parting_loses_a_site_first() -> None:
     (done,) = run_cells([cell], 1)
     assert done.verdict in ("held", "blunt"), done.what
     assert [strike.victim for strike in cell.schedule(1).strikes] == ["target", "coordinator"]
+
+
+def test_two_faults_strike_at_one_point() -> None:
+    beside = Beside.parse("partition:sites")
+    both = [cell for cell in cells(beside) if cell.victim == "target" and cell.fault == "power-cut"]
+    cell = next(cell for cell in both if cell.point == "cut-over/move-sequences:before")
+    assert [str(strike) for strike in cell.schedule(seed=1).strikes] == [
+        "partition sites at cut-over/move-sequences:before for 3 s",
+        "power-cut target at cut-over/move-sequences:before for 0.8 s",
+    ]
+    assert run_cells([cell], seed=1)[0].verdict == "held"
+    assert not any(cell.victim == "sites" for cell in cells(beside))
+
+
+@pytest.mark.parametrize("beside", ["kill", "kill:nobody", "explosion:source", "partition:backend"])
+def test_what_is_beside_must_be_a_fault_that_there_is(beside: str, tmp_path: Path) -> None:
+    assert run(["matrix", "--beside", beside, "--report", str(tmp_path)]) == 64
+    assert not list(tmp_path.iterdir())
 
 
 def test_there_is_a_way_back_from_every_point() -> None:
