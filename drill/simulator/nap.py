@@ -51,5 +51,6 @@ class Nap:
 
     def result(self) -> None:
         """Raise CancelledError when it was cut short."""
+        self._timer = self._wake = None  # a ring, which only the collector would find
         if self._cancelled:
             raise asyncio.CancelledError
