@@ -28,7 +28,14 @@ from cutover.protocol.attend import (
     TakeOffice,
     Watch,
 )
-from cutover.protocol.promote import check_applied, check_end, check_memory, promoted, with_lead
+from cutover.protocol.promote import (
+    check_applied,
+    check_end,
+    check_memory,
+    promoted,
+    with_ceilings,
+    with_lead,
+)
 
 TURNS = 6
 """Looks in the time of a lease."""
@@ -54,6 +61,7 @@ class Agent:
     _seen: Grant | None = None  #: the register as it was last seen
     _office: int = 0  #: epoch under which `_sent` counts
     _sent: Sent = field(default_factory=Sent)
+    _ids: tuple[int, dict[str, int]] | None = None  #: epoch, and where its sequences were raised to
 
     async def run(self) -> None:
         """Attend for ever, several times in each lease; what fails is tried again at the next turn."""
@@ -128,7 +136,7 @@ class Agent:
             case Reopen(epoch, guard):
                 await self._ask_peer()
                 if fence.epoch < epoch:  # whoever forgot that it was opened forgot where its ids stood, too
-                    await self._raise_ids(guard)
+                    await self._raise_ids(epoch, guard)
                 await self._open(epoch, guard)
             case Promote(lease_count):
                 await self._promote(lease_count)
@@ -170,13 +178,29 @@ class Agent:
     async def _take_office(self, epoch: int, guard: Guard) -> None:
         """Once it follows no more, nothing of the peer's can come after its own first write."""
         await self._database.unfollow(guard=guard)
-        await self._raise_ids(guard)
+        await self._raise_ids(epoch, guard)
         await self._open(epoch, guard)
 
-    async def _raise_ids(self, guard: Guard) -> None:
-        """Above the highest that was ever recorded (S10)."""
-        ceilings = (await self._read()).ceilings
-        await self._database.raise_sequences(dict(ceilings), guard=guard)
+    async def _raise_ids(self, epoch: int, guard: Guard) -> None:
+        """Above the highest that was recorded before this epoch (S10).
+
+        The register first: once the sequences are there, a coordinator may open the site, and the peer be
+        promoted, before another renewal goes through. The same place for all attempts of an epoch: each
+        would take a further step.
+        """
+        if self._ids is None or self._ids[0] != epoch:
+            self._ids = (epoch, dict((await self._read()).ceilings))
+        _, values = self._ids
+        lead = await self._database.lead()
+
+        def change(grant: Grant) -> Grant | None:
+            if grant.serving != self.site or grant.epoch != epoch:
+                raise Refused(f"{self.site!r} does not serve under epoch {epoch} any more")
+            new = with_ceilings(grant, values, lead)
+            return new if new != grant else None
+
+        await change_register(self.parts, change)
+        await self._database.raise_sequences(values, guard=guard)
 
     async def _read(self) -> Grant:
         return await change_register(self.parts, lambda _: None)

@@ -1,5 +1,6 @@
 """Changes of the register that name a survivor, and what a renewal says of its peer."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cutover.errors import Refused, Superseded
@@ -60,14 +61,18 @@ def with_lead(grant: Grant, plan: Plan, lead: Lead, unsent: Unsent) -> Grant:
     stays within what the sequence can give out.
     """
     late = unsent.seconds is None or unsent.seconds > plan.gates.lag_seconds
-    peer = plan.peer(grant.serving)
+    behind = (plan.peer(grant.serving),) if late else ()
+    return with_ceilings(replace(grant, unsent=unsent, behind=behind), dict(lead.sequences), lead)
+
+
+def with_ceilings(grant: Grant, values: Mapping[str, int], lead: Lead) -> Grant:
+    """The grant that lets a site give out ids from `values` on: whoever comes after it begins above them."""
     ceilings, bounds = dict(grant.ceilings), dict(lead.bounds)
-    for name, value in lead.sequences:
+    for name, value in values.items():
         step = _ceiling_step(value, bounds.get(name))
         if value + _share(step, 2) > ceilings.get(name, 0):
             ceilings[name] = value + step
-    behind = (peer,) if late else ()
-    return replace(grant, unsent=unsent, behind=behind, ceilings=tuple(sorted(ceilings.items())))
+    return replace(grant, ceilings=tuple(sorted(ceilings.items())))
 
 
 def _ceiling_step(value: int, bound: int | None) -> int:
