@@ -73,6 +73,7 @@ class Stream:
     _retried: float = 0.0  #: when the last round of trying rows that are set aside again was over
     _late: deque[Aside] = field(default_factory=deque)  #: what that round has still to try
     _recent: "deque[int]" = field(default_factory=lambda: deque(maxlen=RECENT_XIDS))
+    _running: frozenset[int] | None = None  #: at the peer when this run first read a row; None: not asked yet
     _pace: int | None = None  #: rows a second that may be copied
     _met: bool = False  #: the log has come to where this site was when the run began
     began: Position | None = field(init=False)
@@ -125,6 +126,8 @@ class Stream:
         applied = self.applied or (await self.parts.sites[self.peer].lead()).confirmed
         if merged and applied is None:
             raise Refused(f"{self.peer!r} keeps no log for {self.site!r}, which cannot follow it so")
+        while merged and not await self._all_visible(*merged[0]):
+            await self.parts.clock.sleep(SETTLE_SECONDS)
         for table, key in merged:
             assert applied is not None  # asked above
             found, _ = await self.parts.rows[self.peer].read_again(table, key)
@@ -304,10 +307,27 @@ class Stream:
         if self.applied is None or (not self._late and began - self._retried < RETRY_SECONDS):
             return
         self._late = self._late or deque(await self._applier.set_aside())
+        if self._late and not await self._all_visible(self._late[0].table, self._late[0].key):
+            self._late.clear()
         while self._late and clock.monotonic() - began < RETRY_SHARE_SECONDS:
             await self._read_again(self._late.popleft(), self._recent)
         if not self._late:
             self._retried = clock.monotonic()
+
+    async def _all_visible(self, table: str, key: Key) -> bool:
+        """Whether a row may be read by itself: all that an earlier run has applied is visible at the peer.
+
+        Such a run may have met a transaction in the log before readers saw it, and
+        what it knew of that is gone. A mark has an id behind all of those, so that
+        the first snapshot behind it names each that is not over.
+        """
+        if self._running is None:
+            await self.parts.rows[self.peer].mark(self.parts.nonce())
+        if self._running is None or self._running:
+            _, snapshot = await self.parts.rows[self.peer].read_again(table, key)
+            before = snapshot.running if self._running is None else self._running
+            self._running = frozenset(xid for xid in before if not snapshot.sees(xid))
+        return not self._running
 
     def _meet(self, position: Position) -> None:
         """Whether everything that was applied before this run has come again, if it had to."""
