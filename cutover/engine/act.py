@@ -1,6 +1,7 @@
 """Carries out one action. Each may be repeated after any crash."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -36,8 +37,10 @@ from cutover.model.action import (
     Unfollow,
     VerifyDelta,
 )
+from cutover.model.observation import Lead
+from cutover.model.position import Position
 from cutover.model.register import Drain, Grant, Unsent
-from cutover.protocol.promote import check_applied, check_memory, promoted
+from cutover.protocol.promote import check_applied, check_drained, check_memory, promoted
 
 Facts = dict[str, object]
 
@@ -52,6 +55,8 @@ class Executor:
     parts: Parts
     report: Report = lambda _: None
     verified: Verified = field(default_factory=set)
+    end: Position | None = None  #: of the log of the site that a switch leaves; None: none is under way
+    _moved: dict[str, int] = field(default_factory=dict)  #: sequences, as they were moved last
 
     async def carry_out(self, action: Action, guard: Guard) -> Facts:
         """Do it; return what the journal should keep of it."""
@@ -78,6 +83,7 @@ class Executor:
                 found = await compare_touched(self.parts, self.parts.plan.peer(site), site, self.verified)
                 return found.facts()
             case GrantEpoch(site):
+                await self._check_drained(site)
                 grant = await change_register(self.parts, lambda grant: self._granted(grant, guard, site))
                 return {"epoch": grant.epoch}
             case OpenSite(site):
@@ -125,6 +131,7 @@ class Executor:
     async def _move_sequences(self, arriving: str, guard: Guard) -> Facts:
         values = await self.parts.sites[self.parts.plan.peer(arriving)].sequences()
         await self.parts.sites[arriving].raise_sequences(values, guard=guard)
+        self._moved = values
         return {"sequences": dict(values)}
 
     def _declared(self, grant: Grant, guard: Guard, leaving: str) -> Grant | None:
@@ -167,6 +174,9 @@ class Executor:
         seconds = self.parts.plan.lease.seconds
         started = await self.parts.sites[site].instant()
         lead = await self.parts.sites[site].lead()
+        await self._check_drained(site)
+        if self.end is not None and not _reach(lead, self._moved):
+            await self.parts.sites[site].raise_sequences(self._moved, guard=guard)
 
         def change(grant: Grant) -> Grant | None:
             check_memory(site, grant, lead)
@@ -183,10 +193,20 @@ class Executor:
                 await self._show_register(self.parts.plan.peer(site))
         return {"epoch": grant.epoch}
 
+    async def _check_drained(self, site: str) -> None:
+        if self.end is not None:
+            check_drained(site, self.end, (await self.parts.sites[site].look()).applied)
+
     async def _show_register(self, site: str) -> None:
         """Who is closed remembers the newest register: no older one can open it again (S11)."""
         grant = (await read_register(self.parts)).grant
         await self.parts.sites[site].remember_register(epoch=grant.epoch, revision=grant.revision)
+
+
+def _reach(lead: Lead, moved: Mapping[str, int]) -> bool:
+    """Whether a site still has its sequences where they were moved to, or where they end."""
+    values, bounds = dict(lead.sequences), dict(lead.bounds)
+    return all(values.get(name, 0) >= min(last, bounds.get(name, last)) for name, last in moved.items())
 
 
 def _check(grant: Grant, guard: Guard) -> None:

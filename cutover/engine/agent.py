@@ -31,6 +31,7 @@ from cutover.protocol.attend import (
 from cutover.protocol.promote import (
     check_applied,
     check_end,
+    check_kept,
     check_memory,
     promoted,
     with_ceilings,
@@ -134,7 +135,7 @@ class Agent:
             case EndDrain():
                 await change_register(self.parts, self._without_the_drain)
             case Reopen(epoch, guard):
-                await self._ask_peer()
+                await self._ask_peer(opening=True)
                 if fence.epoch < epoch:  # whoever forgot that it was opened forgot where its ids stood, too
                     await self._raise_ids(epoch, guard)
                 await self._open(epoch, guard)
@@ -226,15 +227,19 @@ class Agent:
             seconds = self.parts.plan.lease.seconds
             await self._database.renew_lease(epoch=grant.epoch, started=started, seconds=seconds)
 
-    async def _ask_peer(self) -> None:
+    async def _ask_peer(self, *, opening: bool = False) -> None:
         """Whose lease had lapsed may have been restarted on less than it had: its peer knows how far it was.
 
-        A peer that does not answer cannot be asked; then what the register says must do.
+        And who is opened may have less of its peer's log than it once had. A peer that
+        does not answer cannot be asked; then what the register says must do.
         """
-        applied = None
+        peer, applied, confirmed = self.parts.sites[self.parts.plan.peer(self.site)], None, None
         with suppress(SiteUnreachable, Inconclusive, TimeoutError):
             async with asyncio.timeout(ASK_SECONDS):
-                applied = (await self.parts.sites[self.parts.plan.peer(self.site)].look()).applied
+                applied = (await peer.look()).applied
+                confirmed = (await peer.lead()).confirmed if opening else None
+        if confirmed is not None:
+            check_kept(self.site, (await self._database.look()).applied, confirmed)
         if applied is not None:
             check_end(self.site, await self._database.lead(), applied)
 

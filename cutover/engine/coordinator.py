@@ -154,7 +154,7 @@ class Coordinator:
     async def _carry_out(self, executor: Executor, action: Action) -> None:
         """Act, and let an operator's command interrupt what takes long and changes nothing."""
         self._doing(action.name)
-        guard = Guard(self._term, self._state.move_n)
+        guard, executor.end = Guard(self._term, self._state.move_n), self._state.end
         work = asyncio.ensure_future(executor.carry_out(action, guard))
         try:
             while not (await asyncio.wait({work}, timeout=1.0))[0]:

@@ -115,3 +115,25 @@ def check_applied(site: str, grant: Grant, applied: Position | None) -> None:
             f"{site!r} says that it has applied its peer's log up to {applied}, and had confirmed {known}: "
             f"its database has forgotten, or was restored. It is not promoted. Wait for its peer."
         )
+
+
+def check_drained(site: str, end: Position | None, applied: Position | None) -> None:
+    """The arriving site must still have what it had when the drain ended, or it has forgotten that (S11)."""
+    if end is not None and (applied is None or not applied.reaches(end)):
+        raise Refused(
+            f"site {site!r} had applied its peer's log to its end at {end}, and says now that it is in up to "
+            f"{applied}: its database has forgotten, or was restored. It is not opened. Its peer has "
+            f"everything, and serves again once the drain, or the lease of {site!r}, is over."
+        )
+
+
+def check_kept(site: str, applied: Position | None, confirmed: Position | None) -> None:
+    """The same, as far as the peer can tell: which of its log this site once had on disk."""
+    if applied is None or confirmed is None or applied.reaches(confirmed):
+        return
+    if (applied.system, applied.timeline) == (confirmed.system, confirmed.timeline):
+        raise Refused(
+            f"site {site!r} says that it has applied its peer's log up to {applied}, and had confirmed "
+            f"{confirmed} to it: its database has forgotten, or was restored. It is not opened. Its peer "
+            f"serves once the lease of {site!r} is over."
+        )
