@@ -55,6 +55,8 @@ class Executor:
     parts: Parts
     report: Report = lambda _: None
     verified: Verified = field(default_factory=set)
+    _follower: str = ""  #: where those were read
+    _whole: bool = False  #: a full compare has come to its end
     end: Position | None = None  #: of the log of the site that a switch leaves; None: none is under way
     _moved: dict[str, int] = field(default_factory=dict)  #: sequences, as they were moved last
 
@@ -80,7 +82,9 @@ class Executor:
             case MoveSequences(site):
                 return await self._move_sequences(site, guard)
             case VerifyDelta(site):
-                found = await compare_touched(self.parts, self.parts.plan.peer(site), site, self.verified)
+                found = await compare_touched(
+                    self.parts, self.parts.plan.peer(site), site, self._verified(site)
+                )
                 return found.facts()
             case GrantEpoch(site):
                 await self._check_drained(site)
@@ -125,8 +129,21 @@ class Executor:
         for site in (plan.source, plan.target):
             await self.parts.sites[site].watch_touched(guard=guard)
         reference = (await read_register(self.parts)).grant.serving
-        comparer = Comparer(self.parts, reference, plan.peer(reference), self.report, self.verified)
-        return (await comparer.everything()).facts()
+        follower = plan.peer(reference)
+        if self._whole:  # it is to be a full one; but one that broke off is gone on with
+            self.verified.clear()
+        self._whole = False
+        comparer = Comparer(self.parts, reference, follower, self.report, self._verified(follower))
+        found = (await comparer.everything()).facts()
+        self._whole = True
+        return found
+
+    def _verified(self, follower: str) -> Verified:
+        """Objects that were read at this site, and not at the other one."""
+        if follower != self._follower:
+            self.verified.clear()
+        self._follower = follower
+        return self.verified
 
     async def _move_sequences(self, arriving: str, guard: Guard) -> Facts:
         values = await self.parts.sites[self.parts.plan.peer(arriving)].sequences()
