@@ -189,9 +189,8 @@ class Executor:
     async def _open(self, site: str, guard: Guard) -> Facts:
         """A lease is counted from before it was written to the witness (S1c)."""
         seconds = self.parts.plan.lease.seconds
-        started = await self.parts.sites[site].instant()
-        lead = await self.parts.sites[site].lead()
-        await self._check_drained(site)
+        here = self.parts.sites[site]
+        started, lead, _ = await asyncio.gather(here.instant(), here.lead(), self._check_drained(site))
         if self.end is not None and not _reach(lead, self._moved):
             await self.parts.sites[site].raise_sequences(self._moved, guard=guard)
 
