@@ -95,7 +95,8 @@ def _calm(
     plan: Plan, state: State, grant: Grant | None, *, eligible: tuple[str, ...], apart: bool
 ) -> Observation:
     """Both sites answer, nothing differs, nobody is late."""
-    facts = SiteFacts(fence=Fence(state=FenceState.OPEN, epoch=1, lease_live=True), end=SOMEWHERE)
+    fence = Fence(state=FenceState.OPEN, epoch=1, lease_live=True)
+    facts = SiteFacts(fence=fence, end=SOMEWHERE, slot=True)
     return Observation(
         grant=_calm_grant(plan, state, grant, eligible=eligible, apart=apart),
         source=facts,

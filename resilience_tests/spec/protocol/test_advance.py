@@ -92,6 +92,7 @@ def test_a_drain_is_followed_at_once_by_closing_the_leaving_site() -> None:
         (replace(CALM, source=CLOSED), "'east' accepts writes again"),
         (replace(CALM, target=replace(CLOSED, set_aside=2)), "2 row(s) that were set aside are resolved"),
         (replace(CALM, target=replace(CLOSED, brake="too many deletes")), "too many deletes"),
+        (replace(CALM, target=replace(CLOSED, slot=False)), "'west' keeps its log for 'east' again"),
     ],
 )
 def test_writes_are_not_stopped_while_a_gate_is_shut(seen: Observation, until: str) -> None:

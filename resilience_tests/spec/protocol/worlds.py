@@ -20,7 +20,9 @@ PLAN = Plan(
     tables=(Table(name="posts", key=("id",), merge=MergeRule.RECORD),),
 )
 END = Position("db", 1, 100)
-OPEN = SiteFacts(fence=Fence(state=FenceState.OPEN, epoch=1, lease_live=True), end=END, applied=END)
+OPEN = SiteFacts(
+    fence=Fence(state=FenceState.OPEN, epoch=1, lease_live=True), end=END, applied=END, slot=True
+)
 CLOSED = replace(OPEN, fence=Fence(state=FenceState.CLOSED, epoch=1))
 GRANT = Grant(
     migration="digest",
