@@ -60,6 +60,7 @@ class Agent:
     _lease: tuple[int, int] = (0, -1)  #: epoch and number of the newest renewal that was seen
     _lease_since: float = 0.0
     _seen: Grant | None = None  #: the register as it was last seen
+    _epoch: int = -1  #: of the register as it was last seen
     _office: int = 0  #: epoch under which `_sent` counts
     _sent: Sent = field(default_factory=Sent)
     _ids: tuple[int, dict[str, int]] | None = None  #: epoch, and where its sequences were raised to
@@ -112,9 +113,13 @@ class Agent:
         return self.parts.sites[self.site]
 
     def _count_from(self, grant: Grant) -> None:
-        """At a cutover the peer had everything; of what an earlier process counted nothing is known."""
+        """At a cutover the peer had everything; of what an earlier process counted nothing is known.
+
+        Nor how long ago the cutover was, by one that has not seen the epoch before it.
+        """
+        there, self._epoch = self._epoch == grant.epoch - 1, grant.epoch
         if grant.serving == self.site and grant.epoch != self._office:
-            fresh = not grant.unsent.end and grant.parted is None
+            fresh = there and not grant.unsent.end and grant.parted is None
             self._office = grant.epoch
             self._sent = Sent(Lag(known=self.parts.clock.monotonic() if fresh else -inf))
 

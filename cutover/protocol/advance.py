@@ -229,7 +229,9 @@ def _from_verify(plan: Plan, state: State, seen: Observation) -> Decision:
     if plan.gates.approve_cutover and not state.approved:
         return Wait("an operator runs `cutover approve`")
     if seen.target is not None and not seen.target.slot:
-        lost = f"{plan.target!r} keeps its log for {plan.source!r} again: its slot is gone or has lost its log"
+        lost = (
+            f"{plan.target!r} keeps its log for {plan.source!r} again: its slot is gone or has lost its log"
+        )
         return Wait(f"{lost}, and without it there is no way back (`cutover roll-back`, and begin anew)")
     return _drain(plan, state, Direction.FORWARD, seen, "eligible, and following closely")
 
