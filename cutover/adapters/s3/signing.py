@@ -23,6 +23,10 @@ class _Auth(S3SigV4Auth):  # type: ignore[misc]
     def payload(self, request: AWSRequest) -> str:
         return str(request.context["sha256"])
 
+    def _header_value(self, value: str) -> str:
+        """Fold runs of spaces, and nothing else: botocore folds every blank of Unicode, servers do not."""
+        return " ".join(part for part in value.split(" ") if part)
+
 
 class Signer:
     """Signs requests to one server."""

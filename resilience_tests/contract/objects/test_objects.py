@@ -92,6 +92,18 @@ async def test_metadata_is_carried_over_byte_for_byte(place: Place) -> None:
         assert (info.headers, info.metadata) == (HEADERS, METADATA)
 
 
+@pytest.mark.parametrize("blank", ["\u202f", "\u3000", "\u00a0", "\u2028", "\u0085"])
+async def test_blanks_of_other_scripts_are_carried_over(place: Place, blank: str) -> None:
+    """macOS puts U+202F into the name of every screenshot, and Japanese text is full of U+3000."""
+    store, name = place.store(), f"{blank}4{blank}{blank}PM{blank}.png"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    info = ObjectInfo(size=1, etag="", headers=headers, metadata={"name": name})
+    assert await store.put_if_absent("blanks", MemoryBody(info, b"x"))
+    found = await store.head("blanks")
+    assert found is not None
+    assert (found.headers, found.metadata) == (headers, {"name": name})
+
+
 async def test_an_object_without_metadata_stays_without(place: Place) -> None:
     store = place.store()
     await store.put_if_absent("bare", MemoryBody(ObjectInfo(size=1, etag=""), b"x"))
