@@ -51,7 +51,10 @@ class Answer:
 
 def refusal(address: S3Address, bucket: str, answer: Answer, what: str) -> Refused:
     """The error for an answer that says no, whatever is tried again."""
-    hint = HINTS.get(answer.code, "the server gives no other reason")
+    location = answer.headers.get("location", "") if 300 <= answer.status < 400 else ""
+    elsewhere = location.partition("?")[0]
+    otherwise = f"it points to {elsewhere}" if elsewhere else "the server gives no other reason"
+    hint = HINTS.get(answer.code, otherwise)
     return Refused(
         f"{address.endpoint}, bucket {bucket!r}, refused to {what}: status {answer.status} "
         f"{answer.code or '(no code)'}: {hint}. Nothing was changed. Check endpoint, bucket, region and the "

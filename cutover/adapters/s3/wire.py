@@ -73,6 +73,7 @@ class Wire:
                 URL(url, encoded=True),
                 data=_sent(request.body),
                 headers=self._headers(request, url),
+                allow_redirects=False,  # elsewhere nothing is promised: a page to log in is no object
                 timeout=self._patience(request),
             ) as reply:
                 yield reply

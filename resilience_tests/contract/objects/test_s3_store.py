@@ -5,8 +5,11 @@ import hashlib
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
 from cutover.adapters.memory.objects import MemoryBody
 from cutover.adapters.s3.objects import S3Objects
@@ -199,6 +202,26 @@ async def test_an_object_that_is_cut_short_on_its_way_is_read_again(s3_place: S3
         endings += [b"", b"012345678"]
         with pytest.raises(SiteUnreachable):
             await store.sha256("key")
+
+
+async def test_what_a_redirect_leads_to_is_taken_neither_for_an_object_nor_for_a_yes(
+    s3_place: S3Place,
+) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if request.path == "/login":
+            return web.Response(body=b"<html>Log in, please</html>", headers={"ETag": '"page"'})
+        await request.read()
+        return web.Response(status=302, headers={"Location": "/login"})
+
+    async with RawTestServer(answer) as elsewhere:
+        address = s3_place.server.address(s3_place.bucket, endpoint=str(elsewhere.make_url("")))
+        store = s3_place.kept(S3Objects(address, SITE, HASTY))
+        refused = pytest.raises(Refused, match=r"status 302.*/login")
+        with refused:
+            await store.put_if_absent("key", body(b"x"))
+        for ask in (store.head, store.sha256, partial(content, store)):
+            with refused:
+                await ask("key")
 
 
 async def _unfinished(place: S3Place) -> int:
