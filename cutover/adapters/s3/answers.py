@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from cutover.adapters.s3.address import S3Address
-from cutover.errors import Refused
+from cutover.errors import ObjectRefused, Refused
 
 SLOW = (429, 500, 502, 503, 504)
 """Statuses after which the same request may be sent again."""
@@ -19,6 +19,14 @@ HINTS = {
     "AccessDenied": "this key pair may not do this in this bucket",
     "NoSuchBucket": "there is no such bucket",
 }
+
+ABOUT_ONE_OBJECT = {
+    "EntityTooLarge": "it is larger than the store takes",
+    "InvalidObjectState": "it is archived: have the store restore it",
+    "KeyTooLongError": "its key is longer than the store takes",
+    "MetadataTooLarge": "its metadata is larger than the store takes",
+}
+"""Codes that concern this object only: others are neither missing nor refused for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +59,15 @@ class Answer:
 
 def refusal(address: S3Address, bucket: str, answer: Answer, what: str) -> Refused:
     """The error for an answer that says no, whatever is tried again."""
+    where = f"{address.endpoint}, bucket {bucket!r}, refused to {what}"
+    one = ABOUT_ONE_OBJECT.get(answer.code)
+    if one is not None:
+        return ObjectRefused(f"{where}: status {answer.status} {answer.code}: {one}. Nothing was changed.")
     location = answer.headers.get("location", "") if 300 <= answer.status < 400 else ""
     elsewhere = location.partition("?")[0]
     otherwise = f"it points to {elsewhere}" if elsewhere else "the server gives no other reason"
     hint = HINTS.get(answer.code, otherwise)
     return Refused(
-        f"{address.endpoint}, bucket {bucket!r}, refused to {what}: status {answer.status} "
-        f"{answer.code or '(no code)'}: {hint}. Nothing was changed. Check endpoint, bucket, region and the "
-        f"access key {address.access_key[:4]}... in the credentials file."
+        f"{where}: status {answer.status} {answer.code or '(no code)'}: {hint}. Nothing was changed. Check "
+        f"endpoint, bucket, region and the access key {address.access_key[:4]}... in the credentials file."
     )

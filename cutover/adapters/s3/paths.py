@@ -1,4 +1,4 @@
-"""Keys at a store that keeps them as a file system keeps paths."""
+"""Keys that name no object, or another one at a store that keeps them as a file system keeps paths."""
 
 from cutover.errors import ObjectRefused
 from cutover.model.outputs import PATHS
@@ -15,7 +15,9 @@ def is_plain_path(key: str) -> bool:
 
 
 def check_key(keys: str, key: str, *, what: str) -> None:
-    """Raise ObjectRefused for a key that such a store would take for another one, or not at all."""
+    """Raise ObjectRefused for a key that the store would take for something else, or not at all."""
+    if not key:  # its address is that of the bucket: reading it gives a listing, writing it makes a bucket
+        raise ObjectRefused(f"{what}: an empty key names no object. Nothing was changed")
     if keys == PATHS and not is_plain_path(key):
         raise ObjectRefused(
             f"{what}: the store keeps keys as paths, and this is no plain path (an empty name, `.` or `..` "

@@ -11,10 +11,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
-from cutover.adapters.memory.objects import MemoryBody
+from cutover.adapters.memory.objects import MemoryBody, MemoryObjects, MemoryStore
 from cutover.adapters.s3.objects import S3Objects
 from cutover.adapters.s3.wire import Request, Wire
+from cutover.engine.objects import copy_object
 from cutover.errors import Inconclusive, Refused, SiteUnreachable
+from cutover.model.change import ObjectName
 from cutover.model.objects import ObjectInfo
 from resilience_tests.contract.objects.conftest import SITE, S3Place
 from resilience_tests.contract.objects.server import HASTY, QUICK, SECRET
@@ -202,6 +204,37 @@ async def test_an_object_that_is_cut_short_on_its_way_is_read_again(s3_place: S3
         endings += [b"", b"012345678"]
         with pytest.raises(SiteUnreachable):
             await store.sha256("key")
+
+
+@pytest.mark.parametrize(
+    ("key", "metadata", "why"),
+    [
+        ("", {}, "an empty key names no object"),
+        ("k" * 1025, {}, "KeyTooLongError: its key is longer"),
+        ("key", {"long": "x" * 3000}, "MetadataTooLarge: its metadata is larger"),
+    ],
+)
+async def test_what_no_store_can_take_stands_in_the_way_of_its_own_row_only(
+    s3_place: S3Place, key: str, metadata: dict[str, str], why: str
+) -> None:
+    memory, store = MemoryObjects(MemoryStore("west")), s3_place.store()
+    name = ObjectName(bucket=None, key=key, sha256=None)
+    sent = MemoryBody(ObjectInfo(size=1, etag="", metadata=metadata), b"x")
+    assert await memory.put_if_absent(key, sent)
+    assert why in str(await copy_object(memory, store, name))
+    if not metadata:  # such a row may stand at the source, too: nobody checked what was written there
+        assert why in str(await copy_object(store, memory, name))
+
+
+async def test_an_archived_object_stands_in_the_way_of_its_own_row_only(s3_place: S3Place) -> None:
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return web.Response(status=403, body=b"<Error><Code>InvalidObjectState</Code></Error>")
+
+    async with RawTestServer(answer) as archive:
+        address = s3_place.server.address(s3_place.bucket, endpoint=str(archive.make_url("")))
+        store = s3_place.kept(S3Objects(address, SITE, HASTY))
+        name = ObjectName(bucket=None, key="key", sha256=None)
+        assert "it is archived" in str(await copy_object(store, s3_place.store(), name))
 
 
 async def test_what_a_redirect_leads_to_is_taken_neither_for_an_object_nor_for_a_yes(
