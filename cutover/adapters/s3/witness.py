@@ -20,7 +20,7 @@ from cutover.model.register import Grant, Registered
 WITNESS = "witness"
 
 WINDOW_MIN, WINDOW_MAX = 2, 16
-"""Entries read at once. Two at least: behind a missing entry none may be there."""
+"""Entries read at once, at first and at most."""
 
 
 class S3Register:
@@ -107,7 +107,8 @@ class S3Journal:
         for place, entry in enumerate(found):
             if entry is not None:
                 continue
-            beyond = next((later.n for later in found[place:] if later is not None), None)
+            behind = found[place + 1 :] or [await self._entry(first + size)]
+            beyond = next((later.n for later in behind if later is not None), None)
             if beyond is None:
                 return [entry for entry in found[:place] if entry is not None]
             found[place] = await self._entry(first + place)  # it may have been written while we read
