@@ -198,7 +198,7 @@ class _Attempts:
             self.unclear = Unclear(str(lost))
             return None
         if answer.status not in (200, 409, 412, *SLOW):
-            raise self.store.refuse(answer, self.upload)
+            raise self.unclear or self.store.refuse(answer, self.upload)
         if answer.status in BROKEN:
             self.unclear = self.unclear or Unclear(f"object {self.upload.key!r}: {Slow(answer)}.")
         return answer

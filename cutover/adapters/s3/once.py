@@ -90,7 +90,10 @@ class _Attempts:
         except Inconclusive as lost:
             self.unclear = Unclear(str(lost))
             return None
-        _check(self.wire, self.write, answer)
+        try:
+            _check(self.wire, self.write, answer)
+        except Refused as refused:  # this attempt changed nothing; an earlier one may have gone in
+            raise self.unclear or refused from None
         if answer.status in BROKEN:
             self.unclear = self.unclear or Unclear(f"{self.write.what}: {self.wire.place!r}: {Slow(answer)}.")
         return answer

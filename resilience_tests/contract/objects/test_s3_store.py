@@ -135,6 +135,25 @@ async def test_a_store_that_takes_a_put_and_says_nothing_leaves_it_inconclusive(
         await store.head("key")
 
 
+async def test_a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_stored(s3_place: S3Place) -> None:
+    """The key pair is withdrawn, or a clock jumps, between a put that went in and its repetition."""
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.append(request.method)
+        if asked == ["PUT"]:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=403, body=b"<Error><Code>RequestTimeTooSkewed</Code></Error>")
+
+    async with RawTestServer(answer) as skewed:
+        address = s3_place.server.address(s3_place.bucket, endpoint=str(skewed.make_url("")))
+        store = s3_place.kept(S3Objects(address, SITE, HASTY))
+        with pytest.raises(Inconclusive):
+            await store.put_if_absent("key", body(b"x"))
+    assert asked.count("PUT") == HASTY.attempts
+
+
 async def test_a_server_that_takes_connections_and_nothing_more_is_given_up(s3_place: S3Place) -> None:
     async def swallow(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()

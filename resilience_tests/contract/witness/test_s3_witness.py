@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
 from cutover.adapters.s3.address import Limits
 from cutover.adapters.s3.witness import S3Journal, S3Register
@@ -95,6 +97,25 @@ async def test_a_write_that_nobody_answers_is_inconclusive(network: Network) -> 
     await network.strike("hang", method="PUT")
     with pytest.raises(Inconclusive):
         await register.compare_and_set(seen, grant("second"))
+
+
+async def test_a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_changed(network: Network) -> None:
+    """The key pair is withdrawn, or a clock jumps, between a write that went in and its repetition."""
+    asked = 0
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        nonlocal asked
+        asked += request.method == "PUT"
+        if asked == 1 and request.method == "PUT":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=403, body=b"<Error><Code>RequestTimeTooSkewed</Code></Error>")
+
+    async with RawTestServer(answer) as skewed:
+        register = network.register(limits=HASTY, endpoint=str(skewed.make_url("")))
+        with pytest.raises(Inconclusive):
+            await register.create(grant("first"))
+    assert asked == HASTY.attempts
 
 
 async def test_a_write_that_loses_every_answer_is_still_known_to_be_in(network: Network) -> None:
