@@ -110,8 +110,8 @@ class Upload:
         request = self._request("POST", {"uploadId": upload}, ONLY_NEW)
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
         answer = await self.wire.ask(replace(request, body=body))
-        if answer.status == 200 and answer.code:  # S3 may find out late, when the status is sent
-            return replace(answer, status=500)
+        if answer.status == 200 and not answer.element("ETag"):
+            return replace(answer, status=500)  # S3 may find out late, when the status is sent, or break off
         return answer
 
     async def _abort(self, upload: str) -> None:

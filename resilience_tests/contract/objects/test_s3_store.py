@@ -108,6 +108,32 @@ async def test_the_lost_answer_to_the_end_of_a_large_upload_is_looked_up(s3_plac
     assert await store.sha256("large") == (sent.sha256, sent.info.size)
 
 
+@pytest.mark.parametrize(
+    "said", [b"", b'<?xml version="1.0"?>\n  ', b"<Error><Code>InternalError</Code></Error>"]
+)
+async def test_the_end_of_a_large_upload_is_no_yes_until_the_store_says_what_it_made(
+    s3_place: S3Place, said: bytes
+) -> None:
+    """S3 answers 200 at once, keeps the connection busy with blanks, and only then says how it went."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        async for _ in request.content.iter_any():
+            pass
+        if request.method == "POST" and "uploads" in request.rel_url.query:
+            return web.Response(body=b"<Result><UploadId>only</UploadId></Result>")
+        if request.method == "POST":
+            return web.Response(body=said)
+        if request.method in ("GET", "HEAD"):
+            return web.Response(status=404, body=b"<Error><Code>NoSuchKey</Code></Error>")
+        return web.Response(headers={"ETag": '"part"'})
+
+    async with RawTestServer(answer) as late:
+        address = s3_place.server.address(s3_place.bucket, endpoint=str(late.make_url("")))
+        store = s3_place.kept(S3Objects(address, SITE, HASTY))
+        with pytest.raises(Inconclusive):
+            await store.put_if_absent("large", LongBody())
+
+
 async def test_a_store_that_asks_to_be_spared_is_asked_again(s3_place: S3Place) -> None:
     store = s3_place.store()
     for method in ("PUT", "HEAD", "GET"):
