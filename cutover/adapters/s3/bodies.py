@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import aiohttp
@@ -54,7 +55,8 @@ async def _spilled(
     reply: aiohttp.ClientResponse, info: ObjectInfo, threads: ThreadPoolExecutor, what: str
 ) -> FileBody:
     digest, loop = hashlib.sha256(), asyncio.get_running_loop()
-    file: IO[bytes] = tempfile.TemporaryFile(prefix="cutover-")  # noqa: SIM115  the body closes it
+    with _our_own():
+        file: IO[bytes] = tempfile.TemporaryFile(prefix="cutover-")  # noqa: SIM115  the body closes it
 
     def keep(block: bytes) -> None:
         digest.update(block)
@@ -66,15 +68,22 @@ async def _spilled(
         await loop.run_in_executor(threads, _spill, lambda _: file.flush(), b"")
         _check_size(info, file.tell(), what)
     except BaseException:
-        file.close()
+        with suppress(OSError):  # what it still holds back cannot be written either
+            file.close()
         raise
     return FileBody(info, file, digest.hexdigest(), threads)
 
 
 def _spill(keep: Callable[[bytes], None], block: bytes) -> None:
-    """Call `keep`, so that our own full disk is not taken for a broken connection."""
-    try:
+    with _our_own():
         keep(block)
+
+
+@contextmanager
+def _our_own() -> Iterator[None]:
+    """Say so when our own disk is full, so that it is not taken for a broken connection."""
+    try:
+        yield
     except OSError as error:
         raise Refused(
             f"a temporary file in {tempfile.gettempdir()} cannot be written: {error}. "

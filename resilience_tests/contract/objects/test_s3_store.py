@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import resource
+import tempfile
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +108,26 @@ async def test_the_lost_answer_to_the_end_of_a_large_upload_is_looked_up(s3_plac
 
     assert await store.put_if_absent("large", Struck())
     assert await store.sha256("large") == (sent.sha256, sent.info.size)
+
+
+@pytest.mark.parametrize("room", [0, LARGE_BYTES >> 1, LARGE_BYTES])
+async def test_our_own_full_disk_is_not_taken_for_a_store_out_of_reach(s3_place: S3Place, room: int) -> None:
+    store = s3_place.store()
+    assert await store.put_if_absent("large", LongBody())
+    with _files_of(room), pytest.raises(Refused, match="Make room there"):
+        async with store.fetch("large"):
+            pass
+
+
+async def test_a_missing_folder_for_temporary_files_is_not_taken_for_a_store_out_of_reach(
+    s3_place: S3Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = s3_place.store()
+    assert await store.put_if_absent("large", LongBody())
+    monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
+    with pytest.raises(Refused, match="/no/such/folder cannot be written"):
+        async with store.fetch("large"):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -315,6 +337,17 @@ async def _listing(place: S3Place, query: dict[str, str]) -> bytes:
         await wire.close()
     assert answer.status == 200, answer
     return answer.body
+
+
+@contextmanager
+def _files_of(most: int) -> Iterator[None]:
+    """No file of this process may grow beyond `most` bytes: as on a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager
