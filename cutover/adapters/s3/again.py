@@ -9,7 +9,7 @@ from tenacity import (
 )
 
 from cutover.adapters.s3.address import Limits
-from cutover.adapters.s3.answers import SLOW, Answer
+from cutover.adapters.s3.answers import BROKEN, SLOW, Answer
 from cutover.adapters.s3.wire import Request, Wire
 from cutover.errors import Inconclusive, SiteUnreachable
 
@@ -37,6 +37,27 @@ def again(limits: Limits, *wanted: type[Exception]) -> AsyncRetrying:
         wait=wait_random_exponential(multiplier=WAIT_FIRST, max=WAIT_MAX),
         reraise=True,
     )
+
+
+async def ask_patiently(wire: Wire, request: Request) -> Answer:
+    """The answer to a write that is sent once: again only where the server says that it did nothing.
+
+    Raises SiteUnreachable when the server breaks down, or goes on asking to be
+    spared; else as `Wire.ask`.
+    """
+
+    async def once() -> Answer:
+        answer = await wire.ask(request)
+        if answer.status in BROKEN:
+            raise SiteUnreachable(wire.place, str(Slow(answer)))
+        if answer.status in SLOW:
+            raise Slow(answer)
+        return answer
+
+    try:
+        return await again(wire.limits, Slow)(once)
+    except Slow as last:
+        raise SiteUnreachable(wire.place, str(last)) from None
 
 
 async def ask_again(wire: Wire, request: Request) -> Answer:

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from cutover.adapters.memory.objects import MemoryBody
-from cutover.adapters.s3.again import ask_again
-from cutover.adapters.s3.answers import Answer, refusal
+from cutover.adapters.s3.again import Slow, ask_again, ask_patiently
+from cutover.adapters.s3.answers import SLOW, Answer, refusal
 from cutover.adapters.s3.upload import CHECKSUM, ONLY_NEW, Upload, encoded
 from cutover.adapters.s3.wire import Request, Wire
+from cutover.errors import SiteUnreachable
 from cutover.model.objects import ObjectInfo
 from cutover.model.outputs import PATHS
 
@@ -62,14 +63,16 @@ class Scratch:
     async def send(self, name: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Write one key."""
         self._keys.add(name)
-        return await self._wire.ask(
-            Request(method="PUT", key=self._prefix + name, body=body, headers=headers)
-        )
+        request = Request(method="PUT", key=self._prefix + name, body=body, headers=headers)
+        return await ask_patiently(self._wire, request)
 
     async def send_in_parts(self, name: str, data: bytes) -> Answer:
         """Write one key that must be new, as large objects are written."""
         body = MemoryBody(ObjectInfo(size=len(data), etag=""), data)
-        return await Upload(wire=self._wire, key=self._prefix + name, bucket=None, body=body).in_parts({})
+        answer = await Upload(wire=self._wire, key=self._prefix + name, bucket=None, body=body).in_parts({})
+        if answer.status in SLOW:
+            raise SiteUnreachable(self._wire.place, str(Slow(answer)))
+        return answer
 
     async def get(self, name: str) -> Answer:
         """Read one key."""

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+TROUBLED_EVERY = 3
+
 
 @dataclass(slots=True)
 class Kept:
@@ -27,13 +29,26 @@ class Liar:
     lie: str = ""
     objects: dict[str, Kept] = field(default_factory=dict)
     part: bytes = b""  #: of the one upload that is under way
+    puts: int = 0
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
         key, body = self._key(request), await request.read()
+        self.puts += request.method == "PUT"
+        troubled = request.method == "PUT" and self.puts % TROUBLED_EVERY == 0
+        if troubled and self.lie == "asks to be spared":
+            return web.Response(status=503, body=b"<Error><Code>SlowDown</Code></Error>")
         refused = self._refused(request, key, body)
         if self.lie == "checks long before it writes" and request.method == "PUT":
             await asyncio.sleep(0.01)
+        if troubled and self.lie == "breaks down":
+            refused = 500
+        if (
+            self.lie == "breaks down late"
+            and "uploadId" in request.rel_url.query
+            and request.method == "POST"
+        ):
+            return web.Response(body=b"<Error><Code>InternalError</Code></Error>")
         if refused:
             return web.Response(status=refused)
         match request.method:
@@ -60,9 +75,11 @@ class Liar:
             return web.Response(body=b"<Result><UploadId>only</UploadId></Result>")
         if request.method == "PUT":
             self.part = body
-        else:
-            self.objects[key] = Kept(self.part, {}, '"parts"')
-        return web.Response(headers={"ETag": '"part"'})
+            return web.Response(headers={"ETag": '"part"'})
+        self.objects[key] = Kept(self.part, {}, '"parts"')
+        return web.Response(
+            body=b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+        )
 
     def _key(self, request: web.BaseRequest) -> str:
         key = unquote(request.rel_url.raw_path)

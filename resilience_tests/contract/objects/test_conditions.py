@@ -4,6 +4,7 @@ import pytest
 
 from cutover.adapters.s3.address import S3Address
 from cutover.adapters.s3.objects import S3Objects
+from cutover.errors import SiteUnreachable
 from cutover.model.outputs import ANY_KEYS, PATHS
 from cutover.model.secret import Secret
 from resilience_tests.contract.objects.conftest import SITE
@@ -40,6 +41,16 @@ async def test_a_store_that_breaks_a_promise_is_named_for_it(lie: str) -> None:
 
 async def test_a_store_that_breaks_none_is_not_accused() -> None:
     assert await _proven("") == ([], [])
+
+
+async def test_a_store_that_asks_to_be_spared_is_not_accused() -> None:
+    assert await _proven("asks to be spared") == ([], [])
+
+
+@pytest.mark.parametrize("trouble", ["breaks down", "breaks down late"])
+async def test_a_store_that_breaks_down_is_out_of_reach_and_not_accused(trouble: str) -> None:
+    with pytest.raises(SiteUnreachable, match="500"):
+        await _proven(trouble)
 
 
 async def test_a_store_that_keeps_paths_is_taken_for_what_it_says() -> None:
