@@ -71,7 +71,7 @@ class ObjectKeys(_Keys):
     key: Column = Field(description="column that holds the object's key")
     digest: Column | None = Field(
         default=None,
-        description="column that holds the object's sha256 in hex; left out: it is computed and recorded",
+        description="column of the object's sha256, in hex or as a bytea; left out: computed and recorded",
     )
     bucket: Column | None = Field(
         default=None,

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cutover.engine.objects import digest_of
 from cutover.engine.parts import Parts
 from cutover.errors import SiteUnreachable
 from cutover.model.change import Key, ObjectName
@@ -166,7 +167,7 @@ class Comparer:
             await asyncio.gather(*(self._object(table, key, name) for key, name in batch))
 
     async def _object(self, table: str, key: Key, name: ObjectName) -> None:
-        expected = name.sha256
+        expected = digest_of(name)
         if expected is None:
             original = await self.parts.stores[self.reference].sha256(name.key, bucket=name.bucket)
             expected = original[0] if original else None

@@ -6,6 +6,11 @@ from cutover.model.objects import Copied
 from cutover.ports.objects import Body, ObjectStore
 
 
+def digest_of(name: ObjectName) -> str | None:
+    """The sha256 that the row names, as we write one: hex may stand there in capitals, or as a bytea."""
+    return None if name.sha256 is None else name.sha256.removeprefix("\\x").lower()
+
+
 async def copy_object(source: ObjectStore, target: ObjectStore, name: ObjectName) -> Copied | str:
     """Bring an object to the target; return its digest, or why it cannot be had.
 
@@ -14,7 +19,7 @@ async def copy_object(source: ObjectStore, target: ObjectStore, name: ObjectName
     """
     try:
         async with source.fetch(name.key, bucket=name.bucket) as body:
-            if name.sha256 is not None and body.sha256 != name.sha256:
+            if digest_of(name) not in (None, body.sha256):
                 says = f"its row says {name.sha256}"
                 return f"the bytes of {name.key!r} at {source.site} are {body.sha256}, {says}"
             return await _store(target, name, body)

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from cutover.engine.objects import digest_of
 from cutover.engine.parts import Parts
 from cutover.model.change import Change, Delete, Insert, ObjectName, Truncate
 from cutover.model.merge import Kept
@@ -38,7 +39,7 @@ async def reason_against_version(parts: Parts, site: str, kept: Kept) -> str | N
     there, here = parts.stores[parts.plan.peer(site)], parts.stores[site]
     for name in names:
         found = await here.sha256(name.key, bucket=name.bucket)
-        wanted = found[0] if found and name.sha256 is None and kept.site == site else name.sha256
+        wanted = found[0] if found and name.sha256 is None and kept.site == site else digest_of(name)
         if found is None or found[0] != wanted:
             reason = await parts.copy_object(there, here, name)
             if isinstance(reason, str):

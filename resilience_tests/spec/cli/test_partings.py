@@ -9,7 +9,7 @@ import pytest
 from cutover.adapters.memory.objects import MemoryBody
 from cutover.cli import quarantine
 from cutover.cli.stranded import bound, stranding
-from cutover.model.change import Row
+from cutover.model.change import Insert, Row
 from cutover.model.journal import Entry, Kind
 from cutover.model.merge import Kept
 from cutover.model.objects import ObjectInfo
@@ -266,6 +266,23 @@ def test_a_version_is_taken_once_the_bytes_that_it_names_are_where_it_is_to_stan
     world.stores["west"].objects.clear()
     assert shell.call("quarantine", "resolve", "2", "--take")[0] == 0
     assert east.tables["public.posts"]["first",] == row
+
+
+@pytest.mark.parametrize("written", ["{}", "\\x{}"])
+def test_a_digest_may_stand_in_capitals_or_as_a_bytea(world: World, shell: Shell, written: str) -> None:
+    digest, east = sha256(b"bytes").hexdigest(), world.servers["east"]
+    for name, said in (("small", digest), ("large", digest.upper())):
+        put(world, "east", name, b"bytes")
+        row: Row = {"id": name, "k": name, "d": written.format(said)}
+        east.show(east.commit([Insert("public.posts", (name,), row)], request=None))
+    world.write_plan(PLAN.replace("merge: record}", "merge: record, objects: [{key: k, digest: d}]}"))
+    assert shell.call("run", str(world.path), "--until", "verify")[0] == 0
+    assert world.posts("west") == ["first", "large", "small"]
+    assert shell.call("verify")[0] == 0
+    world.stores["west"].objects.clear()
+    east.quarantine |= {1: replace(KEPT, site="west", row={"id": "first", "k": "large", "d": digest.upper()})}
+    east.lease_until = float("inf")  # nobody renews it here
+    assert shell.call("quarantine", "resolve", "1", "--take")[0] == 0
 
 
 def test_a_version_whose_key_holds_other_bytes_is_not_taken(world: World, shell: Shell) -> None:
