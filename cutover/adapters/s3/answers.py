@@ -25,6 +25,7 @@ ABOUT_ONE_OBJECT = {
     "InvalidObjectState": "it is archived: have the store restore it",
     "KeyTooLongError": "its key is longer than the store takes",
     "MetadataTooLarge": "its metadata is larger than the store takes",
+    "RequestHeaderSectionTooLarge": "its metadata is larger than the store takes",
 }
 """Codes that concern this object only: others are neither missing nor refused for it."""
 

@@ -25,6 +25,9 @@ meets one that is being closed."""
 
 BLOCK_BYTES = 1 << 18
 
+HEADER_BYTES_MAX = 1 << 17
+"""Longest header that is read: stores that keep metadata in a file system take up to 64 KiB of it."""
+
 SLOWEST_BYTES = 1 << 20
 """Slowest link that we bear (bytes a second): a larger body is given more time."""
 
@@ -117,6 +120,7 @@ class Wire:
                     limit=self.limits.connections, keepalive_timeout=KEEP_ALIVE_SECONDS
                 ),
                 auto_decompress=False,
+                max_field_size=HEADER_BYTES_MAX,
                 skip_auto_headers=AUTOMATIC,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,

@@ -304,6 +304,22 @@ async def test_an_archived_object_stands_in_the_way_of_its_own_row_only(s3_place
         assert "it is archived" in str(await copy_object(store, s3_place.store(), name))
 
 
+async def test_metadata_of_any_length_that_a_store_keeps_is_read(s3_place: S3Place) -> None:
+    """A copy may be refused for it, and then its own row only; the store is not out of reach."""
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return web.Response(body=b"x", headers={"x-amz-meta-long": "v" * 60_000})
+
+    async with RawTestServer(answer) as generous:
+        address = s3_place.server.address(s3_place.bucket, endpoint=str(generous.make_url("")))
+        store = s3_place.kept(S3Objects(address, SITE, HASTY))
+        found = await store.head("key")
+        assert found is not None
+        assert len(found.metadata["long"]) == 60_000
+        name = ObjectName(bucket=None, key="key", sha256=None)
+        assert "its metadata is larger" in str(await copy_object(store, s3_place.store(), name))
+
+
 async def test_what_a_redirect_leads_to_is_taken_neither_for_an_object_nor_for_a_yes(
     s3_place: S3Place,
 ) -> None:
