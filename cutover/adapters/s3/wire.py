@@ -5,6 +5,7 @@ Each failure is one of two: `SiteUnreachable` when nothing was sent, or
 twice here; whoever calls knows whether that is safe.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,7 +30,7 @@ HEADER_BYTES_MAX = 1 << 17
 """Longest header that is read: stores that keep metadata in a file system take up to 64 KiB of it."""
 
 SLOWEST_BYTES = 1 << 20
-"""Slowest link that we bear (bytes a second): a larger body is given more time."""
+"""Slowest link that we bear (bytes a second), for a block that we send."""
 
 AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -71,14 +72,17 @@ class Wire:
         """Send it and leave the answer's body to be read inside."""
         url = self._signer.url(request.bucket or self.address.bucket, request.key, request.query)
         try:
-            async with self._opened().request(
-                request.method,
-                URL(url, encoded=True),
-                data=_sent(request.body),
-                headers=self._headers(request, url),
-                allow_redirects=False,  # elsewhere nothing is promised: a page to log in is no object
-                timeout=self._patience(request),
-            ) as reply:
+            async with (
+                asyncio.timeout(None) as patience,
+                self._opened().request(
+                    request.method,
+                    URL(url, encoded=True),
+                    data=self._sent(request.body, patience),
+                    headers=self._headers(request, url),
+                    allow_redirects=False,  # elsewhere nothing is promised: a page to log in is no object
+                    timeout=self._patience(request),
+                ) as reply,
+            ):
                 yield reply
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise SiteUnreachable(self.place, f"{self.address.endpoint}: {_said(error)}") from None
@@ -104,14 +108,33 @@ class Wire:
         return signed
 
     def _patience(self, request: Request) -> aiohttp.ClientTimeout:
-        """Bound silence, and for a body that we send the whole call: nobody may ever take it."""
+        """Bound silence, and for a body that is sent at once the whole call: nobody may ever take it."""
         limits = self.limits
         whole = limits.connect_seconds + limits.answer_seconds + request.length / SLOWEST_BYTES
         return aiohttp.ClientTimeout(
-            total=whole if request.length else None,
+            total=whole if request.length and _is_short(request.body) else None,
             sock_connect=limits.connect_seconds,
             sock_read=limits.answer_seconds,
         )
+
+    def _sent(
+        self, body: bytes | AsyncIterator[bytes], patience: asyncio.Timeout
+    ) -> bytes | AsyncIterator[bytes] | None:
+        """The body as aiohttp takes it; a large one in blocks, so that others get their turn."""
+        if isinstance(body, bytes) and _is_short(body):
+            return body or None
+        return self._paced(_blocks(body) if isinstance(body, bytes) else body, patience)
+
+    async def _paced(self, blocks: AsyncIterator[bytes], patience: asyncio.Timeout) -> AsyncIterator[bytes]:
+        """Bound the time in which each block is taken: of all of them together nobody can say how long
+        they need, for other bodies are on the same link.
+        """
+        limits, clock = self.limits, asyncio.get_running_loop().time
+        async for block in blocks:
+            seconds = limits.connect_seconds + limits.answer_seconds + len(block) / SLOWEST_BYTES
+            patience.reschedule(clock() + seconds)
+            yield block
+        patience.reschedule(clock() + limits.connect_seconds + limits.answer_seconds)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -140,11 +163,8 @@ def lowered(reply: aiohttp.ClientResponse) -> dict[str, str]:
     return headers
 
 
-def _sent(body: bytes | AsyncIterator[bytes]) -> bytes | AsyncIterator[bytes] | None:
-    """The body as aiohttp takes it; a large one in blocks, so that others get their turn."""
-    if isinstance(body, bytes) and len(body) > BLOCK_BYTES:
-        return _blocks(body)
-    return body or None
+def _is_short(body: bytes | AsyncIterator[bytes]) -> bool:
+    return isinstance(body, bytes) and len(body) <= BLOCK_BYTES
 
 
 async def _blocks(body: bytes) -> AsyncIterator[bytes]:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import resource
 import tempfile
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from cutover.adapters.memory.objects import MemoryBody, MemoryObjects, MemoryStore
+from cutover.adapters.s3 import wire
+from cutover.adapters.s3.address import Limits
 from cutover.adapters.s3.objects import S3Objects
 from cutover.adapters.s3.wire import Request, Wire
 from cutover.engine.objects import copy_object
@@ -83,6 +86,33 @@ async def test_a_large_object_does_not_replace_one_that_comes_while_it_is_sent(s
     assert not await store.put_if_absent("large", Overtaken())
     assert await content(store, "large") == b"faster"
     assert await _unfinished(s3_place) == 0
+
+
+async def test_a_body_that_is_taken_slowly_is_waited_for(
+    s3_place: S3Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight bodies share a link, and none of them may be given up while it moves."""
+    monkeypatch.setattr(wire, "SLOWEST_BYTES", 1 << 30)
+    limits = Limits(connect_seconds=0.3, answer_seconds=1.0, attempts=1)
+    sent, began, took = LongBody(40 << 20), time.monotonic(), 0.0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal took
+        await reader.readuntil(b"\r\n\r\n")
+        left = sent.info.size
+        while left:
+            left -= len(await reader.read(1 << 16))
+            await asyncio.sleep(0.005)  # polls until its deadline
+        took = time.monotonic() - began
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+        endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        store = s3_place.kept(S3Objects(s3_place.server.address("b", endpoint=endpoint), SITE, limits))
+        assert await store.put_if_absent("slow", sent)
+        await store.close()
+    assert took > limits.connect_seconds + limits.answer_seconds
 
 
 async def test_a_large_object_with_a_wrong_digest_is_not_stored(s3_place: S3Place) -> None:
