@@ -6,6 +6,7 @@ from drill.checkers.surviving.counters import likes, views
 from drill.checkers.surviving.entries import comments, ledger
 from drill.checkers.surviving.posts import posts
 from drill.checkers.surviving.queue import queue
+from drill.checkers.surviving.requests import requests
 from drill.checkers.surviving.sessions import sessions
 from drill.checkers.surviving.tally import tally_of
 from drill.history import WRITES, History
@@ -26,7 +27,7 @@ def acknowledged(history: History, evidence: Evidence) -> Finding:
     tally = tally_of(history, evidence)
     if tally is None:
         return unread(NAME)
-    tally.look(posts, comments, ledger, likes, views, queue, sessions)
+    tally.look(posts, comments, ledger, likes, views, queue, sessions, requests)
     if not any(operation.ok for f in WRITES for operation in history.of(f)):
         tally.doubts.append(Witness(what="no write was acknowledged, so nothing was put to the test"))
     return tally.finding(NAME)

@@ -20,7 +20,17 @@ def likes(tally: Tally) -> None:
     for pair in sorted(tally.stores.likes.keys() - possible.keys() - tally.before.likes.keys()):
         what = f"the like of {pair[0]} by {pair[1]} is at {tally.stores.site}, and nobody gave it"
         tally.foreign("unexpected_post_likes", "/".join(pair), what)
+    _parted(tally)
     _counted_likes(tally)
+
+
+def _parted(tally: Tally) -> None:
+    """Find likes whose post is not there: an applier's cascades are off, so a lost delete leaves them."""
+    held = tally.stores.hidden.get("posts", {})
+    for post, user in sorted(tally.stores.likes):
+        if post not in tally.stores.posts and post not in held:
+            what = f"the like of {post} by {user} is at {tally.stores.site}, and its post is not"
+            tally.foreign("parted_post_likes", f"{post}/{user}", what)
 
 
 def _says_more(tally: Tally, operation: Operation, known: Operation | None) -> bool:
@@ -65,6 +75,11 @@ def views(tally: Tally) -> None:
             _out_of_bounds(tally, row, (low, high), given)
 
 
+def _absence(tally: Tally, view: Operation) -> tuple[bool, float]:
+    """Sort views that may be missing: last come those whose requests are, and of these the latest."""
+    return view.invoke.request not in tally.stores.requests, view.ends
+
+
 def _views_before(tally: Tally, post: str) -> int:
     row = tally.before.posts.get(post)
     return row.views if row else 0
@@ -78,7 +93,7 @@ def _out_of_bounds(tally: Tally, row: PostRow, bounds: tuple[int, int], given: l
     )
     excused = [view for view in given if tally.optional(view)]
     if low - len(excused) <= row.views < low:
-        for view in sorted(excused, key=lambda view: view.ends)[row.views - low :]:
+        for view in sorted(excused, key=lambda view: _absence(tally, view))[row.views - low :]:
             tally.lost("lost_views", view, what)
     elif given:
         tally.wrong("miscounted_views", given[-1], what)

@@ -53,10 +53,11 @@ def ledger(tally: Tally) -> None:
             sent = operation.invoke.value or {}
             asked[operation.invoke.request or ""] = (
                 operation,
-                (sent.get("account", operation.key), sent.get("cents")),
+                (sent.get("account", operation.key), sent.get("cents"), sent.get("post") or ""),
             )
     entries = [
-        Entry(row.id, row.request_id, (row.account, row.cents)) for row in tally.stores.ledger.values()
+        Entry(row.id, row.request_id, (row.account, row.cents, row.post_id))
+        for row in tally.stores.ledger.values()
     ]
     before = frozenset(row.request_id for row in tally.before.ledger.values())
     _judge(tally, Table("ledger", "ledger entry", "entry", entries, before, asked))

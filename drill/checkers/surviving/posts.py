@@ -49,6 +49,8 @@ def _back(tally: Tally, post: str, deletes: Sequence[Operation]) -> None:
 
 def _wrong_with(row: PostRow, upload: Operation) -> str | None:
     asked = upload.asked
+    if row.request_id != upload.invoke.request:
+        return f"was made by request {row.request_id!r}, and its upload was {upload.invoke.request!r}"
     for name, field, found in (
         ("author", "user", row.author),
         ("audio", "audio", row.audio),

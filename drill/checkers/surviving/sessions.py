@@ -1,5 +1,7 @@
 """Sessions: whoever was logged in stays so."""
 
+from hashlib import sha256
+
 from drill.checkers.office import offices
 from drill.checkers.surviving.tally import Tally
 from drill.history import Operation
@@ -8,12 +10,35 @@ from drill.history import Operation
 def sessions(tally: Tally) -> None:
     """Judge `sessions` and `users` against every log-in that gave a token."""
     opened: dict[str, Operation] = {}
+    possible: dict[str, Operation] = {}
     for operation in tally.history.of("log_in"):
-        token = operation.answered.get("token")
-        if operation.ok and token is not None:
-            opened[str(token)] = operation
-            _kept(tally, operation, str(token))
+        if operation.possible:
+            possible[token_of(operation)] = operation
+        if operation.ok:
+            opened[token_of(operation)] = operation
+            _kept(tally, operation, token_of(operation))
+    _unexpected(tally, possible)
     _shown(tally, opened)
+
+
+def token_of(log_in: Operation) -> str:
+    """Return the token that it gave, or gives to whoever sends it again: it follows from the request id."""
+    answered = log_in.answered.get("token")
+    if answered is not None:
+        return str(answered)
+    return "s-" + sha256(f"session {log_in.invoke.request or ''}".encode()).hexdigest()[:40]
+
+
+def _unexpected(tally: Tally, possible: dict[str, Operation]) -> None:
+    """Find who is logged in, or a user, without having asked for it."""
+    stores, before = tally.stores, tally.before
+    for token in sorted(stores.sessions.keys() - possible.keys() - before.sessions.keys()):
+        user = stores.sessions[token].user_name
+        what = f"a session of {user} is at {stores.site}, and nobody logged in for it, or was refused"
+        tally.foreign("unexpected_sessions", token, what)
+    names = {operation.key for operation in possible.values()}
+    for user in sorted(stores.users.keys() - names - before.users.keys()):
+        tally.foreign("unexpected_users", user, f"user {user} is at {stores.site}, and never logged in")
 
 
 def _kept(tally: Tally, operation: Operation, token: str) -> None:

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drill.checkers import Evidence
-from drill.stores import CommentRow, LedgerRow, LikeRow, QueueRow, SiteStores
+from drill.stores import (
+    CommentRow,
+    LedgerRow,
+    LikeRow,
+    QueueRow,
+    RequestRow,
+    SessionRow,
+    SiteStores,
+    UserRow,
+)
 from resilience_tests.spec.checkers.story import Told, changed, digest
 
 Damage = Callable[[Told, Evidence], Evidence]
@@ -82,6 +91,13 @@ def unexpected_like(tale: Told, found: Evidence) -> Evidence:
     return altered(tale, changed(found, likes=likes), likes=2)
 
 
+def like_that_outlived_its_post(tale: Told, found: Evidence) -> Evidence:
+    pair = (tale.deleted, "bob")
+    return changed(
+        found, likes={**serving_of(found).likes, pair: LikeRow(post_id=pair[0], user_name=pair[1])}
+    )
+
+
 def lost_comment(tale: Told, found: Evidence) -> Evidence:
     return changed(found, comments={})
 
@@ -136,6 +152,10 @@ def paid_too_little(tale: Told, found: Evidence) -> Evidence:
     return changed(found, ledger={entry_of(found).id: replace(entry_of(found), cents=249)})
 
 
+def paid_for_another_post(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, ledger={entry_of(found).id: replace(entry_of(found), post_id=tale.deleted)})
+
+
 def never_queued(tale: Told, found: Evidence) -> Evidence:
     return changed(found, queue={})
 
@@ -161,6 +181,29 @@ def somebody_elses_session(tale: Told, found: Evidence) -> Evidence:
 
 def forgotten_user(tale: Told, found: Evidence) -> Evidence:
     return changed(found, users={})
+
+
+def session_of_nobody(tale: Told, found: Evidence) -> Evidence:
+    row = SessionRow(token="s-x", user_name="ann")
+    return changed(found, sessions={**serving_of(found).sessions, row.token: row})
+
+
+def user_of_nowhere(tale: Told, found: Evidence) -> Evidence:
+    return changed(found, users={**serving_of(found).users, "eve": UserRow(name="eve")})
+
+
+def forgotten_request(tale: Told, found: Evidence) -> Evidence:
+    rows = {request: row for request, row in serving_of(found).requests.items() if request != "r-5"}
+    return changed(found, requests=rows)
+
+
+def request_of_nobody(tale: Told, found: Evidence) -> Evidence:
+    row = RequestRow(request_id="r-x")
+    return changed(found, requests={**serving_of(found).requests, row.request_id: row})
+
+
+def made_by_another_request(tale: Told, found: Evidence) -> Evidence:
+    return altered(tale, found, request_id="r-x")
 
 
 LOSSES = [
@@ -194,4 +237,11 @@ LOSSES = [
     (logged_out, "lost_sessions"),
     (somebody_elses_session, "wrong_sessions"),
     (forgotten_user, "lost_users"),
+    (session_of_nobody, "unexpected_sessions"),
+    (user_of_nowhere, "unexpected_users"),
+    (forgotten_request, "lost_requests"),
+    (request_of_nobody, "unexpected_requests"),
+    (made_by_another_request, "wrong_posts"),
+    (like_that_outlived_its_post, "parted_post_likes"),
+    (paid_for_another_post, "wrong_ledger"),
 ]

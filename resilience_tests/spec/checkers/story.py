@@ -31,6 +31,10 @@ def post_id(request: str) -> str:
     return "p-" + sha256(request.encode()).hexdigest()[:24]
 
 
+def session_token(request: str) -> str:
+    return "s-" + sha256(f"session {request}".encode()).hexdigest()[:40]
+
+
 def digest(data: bytes) -> str:
     return sha256(data).hexdigest()
 
@@ -96,6 +100,7 @@ class Platform:
         )
         entry = self.next_id()
         self.queue[entry] = QueueRow(id=entry, post_id=key, state="waiting", request_id=request)
+        self.requests[request] = RequestRow(request_id=request)
         return {"post": key}
 
     def _post(self, key: str) -> PostRow:
@@ -109,11 +114,13 @@ class Platform:
         self.posts[key] = replace(
             self._post(key), title=str(value["title"]), caption=str(value["caption"]), tags=tuple(tags)
         )
+        self.requests[request] = RequestRow(request_id=request)
         return {}
 
     def on_delete(self, key: str, request: str, value: Value) -> Value:
         self._post(key)
         del self.posts[key]
+        self.requests[request] = RequestRow(request_id=request)
         self.likes = {pair: row for pair, row in self.likes.items() if pair[0] != key}
         self.comments = {number: row for number, row in self.comments.items() if row.post_id != key}
         self.queue = {number: row for number, row in self.queue.items() if row.post_id != key}
@@ -148,8 +155,9 @@ class Platform:
 
     def on_log_in(self, key: str, request: str, value: Value) -> Value:
         self.users[key] = UserRow(name=key)
-        self.sessions[f"t-{request}"] = SessionRow(token=f"t-{request}", user_name=key)
-        return {"token": f"t-{request}"}
+        token = session_token(request)
+        self.sessions[token] = SessionRow(token=token, user_name=key)
+        return {"token": token}
 
     def on_get(self, key: str, request: str, value: Value) -> Value:
         row = self._post(key)
@@ -288,6 +296,7 @@ def told() -> Told:
     story.does("edit", post, edited("second"), "r-3")
     story.does("like", post, {"user": "bob"}, "r-4")
     story.does("view", post, {"user": "bob"}, "r-5")
+    story.does("like", gone, {"user": "bob"}, "r-6b")
     story.does("delete", gone, {"user": "ann"}, "r-6")
     story.strike("kill", "east", {"operations": 1})
     story.platform.cut_over()

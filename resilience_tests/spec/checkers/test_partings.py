@@ -11,7 +11,15 @@ from drill.history import Outcome
 from drill.stores import SiteStores
 from drill.verdict import Verdict
 from resilience_tests.spec.checkers.damage import lost_post, serving_of
-from resilience_tests.spec.checkers.story import Story, changed, edited, post_id, told, uploaded
+from resilience_tests.spec.checkers.story import (
+    Story,
+    changed,
+    edited,
+    post_id,
+    session_token,
+    told,
+    uploaded,
+)
 
 Tail = Callable[[Story, str], None]
 
@@ -321,13 +329,13 @@ def test_a_text_that_nobody_sent_is_wrong_though_its_upload_was_never_answered()
 
 def test_a_stranded_session_may_be_refused_and_one_of_a_relieved_sites_answers_proves_nothing() -> None:
     story, _ = parted(a_log_in)
-    asked = story.begin("session", "ann", {"token": "t-r-tail"}, "r-3")
+    asked = story.begin("session", "ann", {"token": session_token("r-tail")}, "r-3")
     story.lines.append(
         story.writer.complete(asked, Outcome.FAILED, value={"status": 404}, site="west", epoch=2)
     )
     assert story.judged_by("sessions", away(story, EAST)).verdict is Verdict.INCONCLUSIVE
     story.does("log_in", "bob", None, "r-4")
-    asked = story.begin("session", "bob", {"token": "t-r-4"}, "r-5")
+    asked = story.begin("session", "bob", {"token": session_token("r-4")}, "r-5")
     story.lines.append(
         story.writer.complete(asked, Outcome.FAILED, value={"status": 404}, site="east", epoch=1)
     )

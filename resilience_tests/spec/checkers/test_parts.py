@@ -17,12 +17,20 @@ from drill.history import Event, History, Kind, Outcome, history_of
 from drill.stores import LedgerRow, ObjectFacts
 from drill.verdict import Finding, Verdict
 from resilience_tests.spec.checkers.damage import LOSSES, Damage, paid_twice, serving_of
-from resilience_tests.spec.checkers.story import Story, changed, changed_other, post_id, told, uploaded
+from resilience_tests.spec.checkers.story import (
+    Story,
+    changed,
+    changed_other,
+    post_id,
+    session_token,
+    told,
+    uploaded,
+)
 
 PARTS = ("duplicates", "ledger", "counters", "queue", "sessions")
 
 CAUGHT_BY = {
-    "lost_post": {"queue"},
+    "lost_post": {"queue", "counters"},
     "returned_post": {"counters"},
     "unexpected_post": {"counters"},
     "duplicated_post": {"duplicates", "counters"},
@@ -31,18 +39,22 @@ CAUGHT_BY = {
     "miscounted_likes": {"counters"},
     "lost_like": {"counters"},
     "unexpected_like": {"counters"},
+    "like_that_outlived_its_post": {"counters"},
     "duplicated_comment": {"duplicates"},
     "comment_parted_from_its_post": {"queue"},
     "lost_earning": {"ledger"},
     "paid_twice": {"duplicates", "ledger"},
     "paid_for_nothing": {"ledger"},
     "paid_too_little": {"ledger"},
+    "paid_for_another_post": {"ledger"},
     "never_queued": {"queue"},
     "queued_twice": {"duplicates", "queue"},
     "queued_for_no_post": {"queue"},
     "logged_out": {"sessions"},
     "somebody_elses_session": {"sessions"},
     "forgotten_user": {"sessions"},
+    "session_of_nobody": {"sessions"},
+    "user_of_nowhere": {"sessions"},
 }
 """By damage; what is not named here is for `acknowledged` alone. A copied post brings its numbers along."""
 
@@ -178,7 +190,7 @@ def test_a_session_is_known_after_the_cutover_or_the_user_is_asked_to_come_again
     story = Story()
     story.does("log_in", "ann", None, "r-1")
     story.platform.cut_over()
-    story.end(story.begin("session", "ann", {"token": "t-r-1"}, "r-2"), outcome, answer)
+    story.end(story.begin("session", "ann", {"token": session_token("r-1")}, "r-2"), outcome, answer)
     finding = story.judged_by("sessions")
     assert finding.verdict is (Verdict.VIOLATED if count else Verdict.HELD)
     assert count is None or finding.counts[count] == 1
