@@ -15,6 +15,7 @@ from drill.checkers.bounds import NEVER, Counters, counters_of, wrong_numbers
 from drill.checkers.evidence import Evidence
 from drill.checkers.no_ghosts import not_found, posts_shown
 from drill.checkers.office import Offices, offices
+from drill.checkers.pages import left_out, promised
 from drill.checkers.record import PostRecord, Text, as_text, post_of, record_of, text_of, witness
 from drill.checkers.stranding import strandable
 from drill.history import Event, History, Kind, Operation, Value
@@ -90,7 +91,25 @@ def read_honesty(history: History, evidence: Evidence) -> Finding:
     for f in ("list", "feed"):
         for read in _unusual(history.of(f), scene):
             violations += [witness(read, what) for what in _wrong_list(read, scene)]
+    violations += _left_out(history, evidence, scene)
     return finding(NAME, violations=violations, counts={"reads": len(violations)})
+
+
+def _left_out(history: History, evidence: Evidence, scene: Scene) -> Iterator[Witness]:
+    """Find pages that are too short. Of a queue nothing is said while entries of it are held back."""
+    expected = promised(
+        history,
+        record_of(history),
+        optional=scene.optional,
+        disputed=scene.disputed,
+        before=len(scene.before),
+    )
+    held = any(stores.hidden.get("queue") for stores in (evidence.serving, evidence.other) if stores)
+    for f in ("list", "feed") if held else ("list", "feed", "queue"):
+        for read in history.of(f):
+            if read.ok and scene.offices.speaks(read):
+                for what in left_out(read, expected):
+                    yield witness(read, what)
 
 
 def _scene(history: History, evidence: Evidence) -> Scene:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drill.workload.wishes import Wish
+from drill.workload.wishes import LIST_POSTS, Wish
 from sample_platform.body import BytesBody
 from sample_platform.model import Answer, FeedPage, NewPost, QueuePage, Revision, Served
 from sample_platform.ports import PlatformApi
@@ -33,7 +33,7 @@ async def call(api: PlatformApi, wanted: Wish, request: str) -> Answer[Any]:
         case "get":
             return await api.get(wanted.key)
         case "list":
-            return await api.list(limit=50)
+            return await api.list(limit=LIST_POSTS)
         case "feed":
             return await api.feed(wanted.user)
         case "queue":

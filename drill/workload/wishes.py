@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from sample_platform.feed import FEED_LENGTH, POOL_LENGTH
+from sample_platform.limits import PAGE_MAX
+
 USERS = 24
 TAGS = ("dance", "cats", "news", "cooking", "fitness", "travel", "music", "diy", "football", "art")
 SOUNDS = ("", "rain on tin", "drum loop 7", "crowd", "original sound")
@@ -28,6 +31,10 @@ BODY_BYTES_MAX = 12_000
 """Largest upload of the workload; random bytes, so that no store can make them smaller."""
 SAME_BYTES_ONE_IN = 12
 """One upload in so many owns bytes that another post owns already."""
+
+
+LIST_POSTS = 50
+"""Most posts that a client asks for at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +101,11 @@ def wish(kind: str, random: Random, known: Known) -> Wish:
     if kind == "log_in":
         return Wish(f="log_in", user=user, key=user)
     if kind == "feed":
-        return Wish(f="feed", user=user, key=user)
-    if kind in ("list", "queue"):
-        return Wish(f=kind, user=user)
+        return Wish(f="feed", user=user, key=user, value={"page": FEED_LENGTH, "of": POOL_LENGTH})
+    if kind == "list":
+        return Wish(f="list", user=user, value={"page": LIST_POSTS})
+    if kind == "queue":
+        return Wish(f="queue", user=user, value={"page": PAGE_MAX})
     if not known.authors:
         return Wish(f="log_in", user=user, key=user)
     return _on_a_post(kind, user, random, known)

@@ -127,10 +127,12 @@ class Crowd:
                 return post, {"user": user, "body": f"body {self.count}"}
             case "earn":
                 return user, {"account": user, "cents": self.count}
-            case "log_in" | "feed":
+            case "log_in":
                 return user, None
+            case "feed":
+                return user, {"page": 5, "of": 100}
             case "list" | "queue":
-                return None, None
+                return None, {"page": 1_000}
             case _:
                 return post, {"user": user}
 

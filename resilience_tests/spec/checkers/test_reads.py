@@ -4,12 +4,18 @@ import pytest
 
 from drill.history import Outcome
 from drill.verdict import Finding, Verdict
-from resilience_tests.spec.checkers.story import Story, digest, edited, post_id
+from resilience_tests.spec.checkers.story import Story, changed, digest, edited, post_id
 
 
 def read(story: Story, f: str, key: str | None, answer: dict[str, object]) -> Finding:
     """Let a read answer `answer`, and judge it."""
     story.end(story.begin(f, key, None, "r-read"), Outcome.OK, answer)
+    return story.judged_by("read_honesty")
+
+
+def paged(story: Story, f: str, asked: dict[str, object] | None, answer: dict[str, object]) -> Finding:
+    """Let bob read a page, and judge it."""
+    story.end(story.begin(f, "bob" if f == "feed" else None, asked, "r-read"), Outcome.OK, answer)
     return story.judged_by("read_honesty")
 
 
@@ -212,3 +218,72 @@ def test_a_site_is_relieved_by_the_first_answer_of_the_next_epoch_whichever_was_
     story.lines.append(old)
     story.end(slow, Outcome.OK, {})
     assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+def two_posts() -> tuple[Story, str, str]:
+    story = Story()
+    return story, story.upload("r-1"), story.upload("r-2")
+
+
+ROOM: list[tuple[str, dict[str, object], str]] = [
+    ("list", {"page": 50}, "posts"),
+    ("feed", {"page": 20, "of": 100}, "posts"),
+    ("queue", {"page": 1_000}, "waiting"),
+]
+
+
+@pytest.mark.parametrize(("f", "asked", "field"), ROOM)
+@pytest.mark.parametrize("shows", [0, 1])
+def test_a_page_with_room_that_leaves_out_what_was_acknowledged_is_made_up(
+    f: str, asked: dict[str, object], field: str, shows: int
+) -> None:
+    story, first, second = two_posts()
+    finding = paged(story, f, asked, {field: [first, second][:shows]})
+    assert finding.verdict is Verdict.VIOLATED
+    assert f"leaves out {[first, second][shows]}" in finding.witnesses[0].what
+
+
+@pytest.mark.parametrize(("f", "asked", "field"), ROOM)
+@pytest.mark.parametrize("mark", [{"state": "stale"}, {"state": "unknown"}, {"degraded": True}])
+def test_a_page_that_does_not_call_itself_whole_may_leave_out_anything(
+    f: str, asked: dict[str, object], field: str, mark: dict[str, object]
+) -> None:
+    story, *_ = two_posts()
+    assert paged(story, f, asked, {field: [], **mark}).verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize(("f", "asked", "field"), ROOM)
+def test_a_page_may_leave_out_what_is_being_deleted_or_was_not_acknowledged_when_it_was_asked_for(
+    f: str, asked: dict[str, object], field: str
+) -> None:
+    story, first, second = two_posts()
+    story.begin("delete", first, {"user": "ann"}, "r-3")
+    page = story.begin(f, "bob" if f == "feed" else None, asked, "r-read")
+    story.upload("r-4")
+    story.end(page, Outcome.OK, {field: [second]})
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+
+
+@pytest.mark.parametrize(("f", "field"), [("list", "posts"), ("feed", "posts"), ("queue", "done")])
+def test_a_full_page_and_one_of_unknown_length_leave_out_the_rest(f: str, field: str) -> None:
+    story, first, _ = two_posts()
+    assert paged(story, f, {"page": 1}, {field: [first]}).verdict is Verdict.HELD
+    story, *_ = two_posts()
+    assert paged(story, f, None, {field: []}).verdict is Verdict.HELD
+
+
+def test_a_feed_leaves_out_ones_own_posts_and_those_that_are_liked_and_older_ones() -> None:
+    story, first, second = two_posts()
+    story.begin("like", first, {"user": "bob"}, "r-3")
+    assert paged(story, "feed", {"page": 20, "of": 100}, {"posts": [second]}).verdict is Verdict.HELD
+    story.end(story.begin("feed", "ann", {"page": 20, "of": 100}, "r-4"), Outcome.OK, {"posts": []})
+    assert story.judged_by("read_honesty").verdict is Verdict.HELD
+    story, *_ = two_posts()
+    assert paged(story, "feed", {"page": 20, "of": 1}, {"posts": []}).verdict is Verdict.HELD
+
+
+def test_nothing_is_said_of_a_queue_while_entries_of_it_are_held_back() -> None:
+    story, *_ = two_posts()
+    story.end(story.begin("queue", None, {"page": 9}, "r-read"), Outcome.OK, {"waiting": []})
+    found = changed(story.evidence(), hidden={"queue": {"1": "a constraint refused it"}})
+    assert story.judged_by("read_honesty", found).verdict is Verdict.HELD
