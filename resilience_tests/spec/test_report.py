@@ -193,6 +193,8 @@ def test_a_report_of_no_drill_is_inconclusive(tmp_path: Path) -> None:
     write_report(tmp_path, reported())
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "inconclusive"
     assert "No drill was run" in browsed(tmp_path).text
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("errors"), suite[0][0].tag) == ("1", "1", "error")
 
 
 def test_many_witnesses_are_cut_and_the_rest_is_told() -> None:
