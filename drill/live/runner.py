@@ -381,8 +381,20 @@ def broken_off(
     drill: Drill, error: Exception, history: Path, *, seconds: float, commit: str | None
 ) -> DrillResult:
     """The result of a drill whose stack or witness failed its harness: nobody can say."""
-    recorded = history_of(read_history(history) if history.exists() else ())
     what = f"the drill broke off, so that nobody looked at what is left: {error}"
+    return _unjudged(drill, what, history if history.exists() else None, seconds=seconds, commit=commit)
+
+
+def not_run(drill: Drill, commit: str | None) -> DrillResult:
+    """The result of a drill that had no verdict yet when its suite was ended."""
+    what = "the suite ended before this drill had a verdict: it was broken off, or never begun"
+    return _unjudged(drill, what, None, seconds=0.0, commit=commit)
+
+
+def _unjudged(
+    drill: Drill, what: str, history: Path | None, *, seconds: float, commit: str | None
+) -> DrillResult:
+    recorded = history_of(read_history(history) if history else ())
     findings = (Finding(checker="progress", verdict=Verdict.INCONCLUSIVE, witnesses=(Witness(what=what),)),)
     return DrillResult(
         name=drill.name,
@@ -394,7 +406,7 @@ def broken_off(
         repeat=drill.command(commit),
         findings=findings,
         measures=measure(recorded, findings),
-        history=history if history.exists() else None,
+        history=history,
     )
 
 

@@ -10,7 +10,7 @@ from cutover.errors import CutoverError
 from cutover.model.plan import Plan
 from drill.commit import commit_here
 from drill.drills import Drill
-from drill.live.runner import LiveDrill, broken_off
+from drill.live.runner import LiveDrill, broken_off, not_run
 from drill.live.services import extras_of, services_of
 from drill.live.stacks import EMBEDDED, Stack, Where, bring_up, can_cut
 from drill.live.unsynced import explained
@@ -69,6 +69,8 @@ class Suite:
     async def run(self) -> Report:
         """Bring the stack up, run every drill, write the report, and take the stack down.
 
+        When something ends it early, the report says so of each drill that has no verdict:
+        whoever reads only the report must not take the first drills for all.
         Raises StackError, with nothing run, when the stack cannot be brought up.
         """
         check_possible(self.drills, self.where)
@@ -89,8 +91,12 @@ class Suite:
                 self.results.append(result)
                 self._tell_of(number, result)
         finally:
+            left = (not_run(drill, commit) for drill in self.drills[len(self.results) :])
             report = Report(
-                started=started, seconds=monotonic() - began, commit=commit, drills=tuple(self.results)
+                started=started,
+                seconds=monotonic() - began,
+                commit=commit,
+                drills=(*self.results, *left),
             )
             write_report(self.folder, report)
             await (stack.close() if self.keep_stack or self.where.stays else stack.down())
