@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from drill.checkers.evidence import Evidence, Paced
-from drill.checkers.record import integer
-from drill.history import History
+from drill.checkers.record import integer, witness
+from drill.history import WRITES, History, Operation
 from drill.verdict import Finding, Witness, finding
 
 NAME = "cascade"
@@ -36,14 +36,19 @@ ACKNOWLEDGED_MIN = 30
 """Fewest acknowledgements from which a rate is taken."""
 
 
+GIVEN_UP = ("unknown", "not_serving", "unavailable")
+"""Reasons of a client that had no answer in the time that it takes: all others are the platform's own."""
+
+
 def cascade(history: History, evidence: Evidence) -> Finding:
     """Judge attempts for each operation and, where clients kept one pace, what was acknowledged a second.
 
     With too little load before the first fault or too little time after the
-    last healing nothing can be said about recovery.
+    last healing nothing can be said about recovery. Nor of a platform at which
+    clients tried to write after all was over, and none was acknowledged.
     """
     violations = _storm(history)
-    doubts: list[Witness] = []
+    doubts = _outage(history) if evidence.serving_is_up else []
     if history.faults and evidence.paced is not None:
         wrong, unclear = _goodput(history, evidence.paced)
         violations += wrong
@@ -58,6 +63,29 @@ def comparable(history: History, paced: Paced) -> Paced | None:
     platform had its time to recover: it did not put recovery to the test.
     """
     return paced if history.faults and not _goodput(history, paced)[1] else None
+
+
+def _outage(history: History) -> list[Witness]:
+    """Doubt a drill whose users could write no more once all was healed, and the last site had its turn."""
+    switched = (move.n for move in history.moves if move.stage in SWITCHING)
+    over = max((*switched, *(heal.n for heal in history.heals)), default=None)
+    if over is None:
+        return []
+    tried = [op for op in history.operations if op.begins > over and op.invoke.f in WRITES]
+    given_up = [op for op in tried if _given_up(op)]
+    if not given_up or any(op.ok for op in tried):
+        return []
+    what = (
+        f"none of {len(given_up)} writes was acknowledged that were sent after the last switch or healing, "
+        f"this {given_up[0].invoke.f} at {given_up[0].invoke.t:.3f} s among them"
+    )
+    return [witness(given_up[0], what)]
+
+
+def _given_up(operation: Operation) -> bool:
+    """Whether its client waited in vain; one that was turned down had an answer of the platform's."""
+    answer = operation.answered
+    return not operation.ok and answer.get("status") is None and answer.get("reason", "unknown") in GIVEN_UP
 
 
 def _storm(history: History) -> list[Witness]:

@@ -1,5 +1,6 @@
 """Once all is healed and the stream has caught up, both sites show the same."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from drill.checkers.evidence import Evidence
@@ -20,12 +21,15 @@ def converged(history: History, evidence: Evidence) -> Finding:
     serving site must have every acknowledged post that the other one has.
     Before catch-up there is nothing to compare, so nothing is concluded. It is
     demanded only once a core is healed and its bound is over; a site that
-    stays away for good leaves a core of one, which is like itself.
+    stays away for good leaves a core of one, which is like itself. A fault that
+    still stands, or a site that is there and was not taken back, is in doubt.
     """
     if not evidence.stage:
         return finding(NAME)
     if evidence.serving is None:
         return unread(NAME)
+    if unfinished := _unfinished(history, evidence):
+        return finding(NAME, doubts=unfinished)
     if evidence.stranded is not None:
         return finding(NAME, counts={"different": 0})
     if evidence.other is None:
@@ -40,6 +44,23 @@ def converged(history: History, evidence: Evidence) -> Finding:
         return finding(NAME, violations=left, counts={"different": len(left)})
     what = f"the migration ended in {evidence.stage}, in which the other site has not everything yet"
     return finding(NAME, doubts=[Witness(what=what)])
+
+
+def _unfinished(history: History, evidence: Evidence) -> list[Witness]:
+    """Return what was to be over before both sites were read, and was not, though both are there."""
+    if evidence.other is None or not evidence.serving_is_up:
+        return []
+    if evidence.unlisted:
+        what = f"{evidence.other.site} is there, and has not come home since it was left"
+        return [Witness(what=what, site=evidence.other.site)]
+    healed = Counter((heal.name, heal.victim) for heal in history.heals)
+    doubts = []
+    for fault in history.faults:
+        healed[fault.name, fault.victim] -= 1
+        if healed[fault.name, fault.victim] < 0:
+            what = f"{fault.name} of {fault.victim} ({fault.t:.3f} s) was never healed, as far as is known"
+            doubts.append(Witness(what=what, key=fault.name, site=fault.victim))
+    return doubts
 
 
 def tables_of(stores: SiteStores) -> dict[str, Table]:
