@@ -305,7 +305,9 @@ def read_history(path: Path) -> list[Event]:
     """Return the lines of a history file.
 
     A last line without its end is left out: the harness was killed while it
-    wrote it. Any other line that is not an event raises HistoryBroken.
+    wrote it. Any other line that is not an event, or not the next one by its
+    number, raises HistoryBroken: an acknowledgement that is gone from the record
+    would be a promise that nobody looks at.
     """
     with path.open("rb") as file:
         return list(_events(file, path))
@@ -316,9 +318,13 @@ def _events(lines: Iterable[bytes], path: Path) -> Iterator[Event]:
         if not line.endswith(b"\n"):
             return
         try:
-            yield _event(json.loads(line))
+            event = _event(json.loads(line))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise HistoryBroken(path=path, line=number, why=f"not an event ({error})") from error
+        if event.n != number - 1:
+            why = f"it is numbered {event.n}, and {number - 1} comes here, so lines were lost or put in"
+            raise HistoryBroken(path=path, line=number, why=why)
+        yield event
 
 
 def _event(line: dict[str, object]) -> Event:

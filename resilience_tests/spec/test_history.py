@@ -113,6 +113,20 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
         read_history(path)
 
 
+@pytest.mark.parametrize("kept", [(0, 2), (1, 2), (0, 1, 1, 2)])
+def test_a_history_with_lines_lost_or_put_in_is_broken(tmp_path: Path, kept: tuple[int, ...]) -> None:
+    """An acknowledgement that is gone from it would be a promise that nobody looks at."""
+    sink = io.BytesIO()
+    writer = written(sink)
+    writer.complete(writer.invoke("client-1", "like", key="p-1", value=None, request="r-1"), Outcome.OK)
+    writer.heal(name="kill", victim="source")
+    lines = sink.getvalue().splitlines(keepends=True)
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b"".join(lines[n] for n in kept))
+    with pytest.raises(HistoryBroken, match="lost or put in"):
+        read_history(path)
+
+
 def test_a_client_that_gave_up_waiting_and_went_on_leaves_an_open_operation() -> None:
     sink = io.BytesIO()
     writer = written(sink)
