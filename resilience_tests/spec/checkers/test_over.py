@@ -7,8 +7,9 @@ import pytest
 from drill.checkers import Announced
 from drill.history import Outcome
 from drill.verdict import Verdict
-from resilience_tests.spec.checkers.story import Story
+from resilience_tests.spec.checkers.story import Story, changed
 
+EAST = Announced(site="east", transactions=1, epoch=1)
 OUTAGE = {"reason": "not_serving", "attempts": 80}
 TURNED_DOWN = {"reason": "not_found", "attempts": 1, "status": 404}
 TURNED_DOWN_AFTER_ALL = {"reason": "not_found", "attempts": 2}
@@ -88,3 +89,22 @@ def test_a_site_that_is_there_and_was_not_taken_back_leaves_a_doubt_though_nothi
     assert story.judged_by("converged", left).verdict is Verdict.INCONCLUSIVE
     survivor_died = replace(left, serving_is_up=False)
     assert story.judged_by("converged", survivor_died).verdict is Verdict.HELD
+
+
+def test_the_view_that_is_stranded_is_the_one_whose_request_did_not_arrive() -> None:
+    """Taken for the latest, one that had arrived would be looked for at the site that was left."""
+    story = Story()
+    post = story.upload("r-1")
+    story.does("view", post, {"user": "bob"}, "r-2")
+    story.does("view", post, {"user": "bob"}, "r-3")
+    kept, stores = story.platform, story.evidence().serving
+    assert stores is not None
+    requests = {request: row for request, row in stores.requests.items() if request != "r-2"}
+    posts = {post: replace(stores.posts[post], views=1)}
+    kept.cut_over()
+    found = changed(story.evidence(other=None, announced=EAST), posts=posts, requests=requests)
+    finding = story.judged_by("counters", found)
+    assert (finding.verdict, finding.counts["stranded_views"]) == (Verdict.INCONCLUSIVE, 1)
+    first = next(view for view in story.history().of("view") if view.invoke.request == "r-2")
+    assert first.completion is not None
+    assert finding.witnesses[0].acknowledged_at == first.completion.t

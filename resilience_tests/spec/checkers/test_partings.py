@@ -490,22 +490,3 @@ def test_an_answer_that_was_on_its_way_while_another_site_took_over_is_no_split_
     unknown = story.begin("like", "p", {"user": "cat"}, "r-2")
     story.lines.append(story.writer.complete(unknown, Outcome.UNKNOWN, site="east", epoch=1))
     assert story.judged_by("split_brain").verdict is Verdict.HELD
-
-
-def test_the_view_that_is_stranded_is_the_one_whose_request_did_not_arrive() -> None:
-    """Taken for the latest, one that had arrived would be looked for at the site that was left."""
-    story = Story()
-    post = story.upload("r-1")
-    story.does("view", post, {"user": "bob"}, "r-2")
-    story.does("view", post, {"user": "bob"}, "r-3")
-    kept, stores = story.platform, story.evidence().serving
-    assert stores is not None
-    requests = {request: row for request, row in stores.requests.items() if request != "r-2"}
-    posts = {post: replace(stores.posts[post], views=1)}
-    kept.cut_over()
-    found = changed(away(story, EAST), posts=posts, requests=requests)
-    finding = story.judged_by("counters", found)
-    assert (finding.verdict, finding.counts["stranded_views"]) == (Verdict.INCONCLUSIVE, 1)
-    first = next(view for view in story.history().of("view") if view.invoke.request == "r-2")
-    assert first.completion is not None
-    assert finding.witnesses[0].acknowledged_at == first.completion.t
