@@ -6,6 +6,7 @@ import pytest
 
 from drill.checkers import Announced
 from drill.history import Outcome
+from drill.stores import FenceFacts
 from drill.verdict import Verdict
 from resilience_tests.spec.checkers.story import Story, changed
 
@@ -108,3 +109,12 @@ def test_the_view_that_is_stranded_is_the_one_whose_request_did_not_arrive() -> 
     first = next(view for view in story.history().of("view") if view.invoke.request == "r-2")
     assert first.completion is not None
     assert finding.witnesses[0].acknowledged_at == first.completion.t
+
+
+def test_a_fence_that_a_wipe_of_the_other_site_moved_is_a_change() -> None:
+    story, _ = switched()
+    found = changed(story.evidence(), fence=FenceFacts(role="open", epoch=2))
+    assert found.serving is not None
+    closed = replace(found.serving, fence=FenceFacts(role="closed", epoch=2))
+    assert story.judged_by("unlink_safety", replace(found, after_wipe=found.serving)).verdict is Verdict.HELD
+    assert story.judged_by("unlink_safety", replace(found, after_wipe=closed)).verdict is Verdict.VIOLATED
