@@ -68,7 +68,7 @@ class GatesKeys(_Keys):
 class ObjectKeys(_Keys):
     """An object that each row of a table owns."""
 
-    key: Column = Field(description="column that holds the object's key")
+    key: Column = Field(description="column of the object's key; null or empty: there is none")
     digest: Column | None = Field(
         default=None,
         description="column of the object's sha256, in hex or as a bytea; left out: computed and recorded",

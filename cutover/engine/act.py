@@ -97,14 +97,7 @@ class Executor:
             case Disqualify(site):
                 await change_register(self.parts, lambda grant: _disqualified(grant, guard, site))
             case PromoteSite(site, lease_count):
-                seen = (await read_register(self.parts)).grant
-                check_applied(site, seen, (await sites[site].look()).applied)
-                if not await lent_is_over(self.parts, site, seen):
-                    raise Inconclusive(f"{site!r} has lent a lease that is not over yet")
-                grant = await change_register(
-                    self.parts, lambda grant: _promoted(grant, guard, site, lease_count)
-                )
-                return {"epoch": grant.epoch}
+                return await self._promote(site, lease_count, guard)
             case ListStranded(site):
                 return await list_stranded(self.parts, site)
             case MergeStranded(site):
@@ -181,6 +174,14 @@ class Executor:
             lease_holder=arriving,
             lease_count=grant.lease_count + 1,
         )
+
+    async def _promote(self, site: str, lease_count: int, guard: Guard) -> Facts:
+        seen = (await read_register(self.parts)).grant
+        check_applied(site, seen, (await self.parts.sites[site].look()).applied)
+        if not await lent_is_over(self.parts, site, seen):
+            raise Inconclusive(f"{site!r} has lent a lease that is not over yet")
+        grant = await change_register(self.parts, lambda grant: _promoted(grant, guard, site, lease_count))
+        return {"epoch": grant.epoch}
 
     async def _end_parting(self, left: str, guard: Guard) -> None:
         await change_register(self.parts, lambda grant: _reunited(grant, guard, left))

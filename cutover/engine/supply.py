@@ -24,7 +24,7 @@ def objects_of(plan: Plan, change: Change) -> list[ObjectName]:
     for owned in plan.table(change.table).objects:
         key = change.row.get(owned.key_column)
         digest = change.row.get(owned.digest_column) if owned.digest_column else None
-        if isinstance(key, str):
+        if isinstance(key, str) and key:  # some say by an empty key that there is none
             sha256 = digest if isinstance(digest, str) else None
             names.append(ObjectName(bucket=owned.bucket, key=key, sha256=sha256))
     return names

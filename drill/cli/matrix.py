@@ -98,7 +98,9 @@ def _verdict(done: Sequence[Cell], returns: Sequence[Return]) -> Verdict:
     verdicts = inside | {one.verdict for one in returns}
     if "violated" in verdicts or any(one.serves != "source" for one in returns):
         return Verdict.VIOLATED
-    return Verdict.INCONCLUSIVE if "inconclusive" in verdicts else Verdict.HELD
+    if "inconclusive" in verdicts or "held" not in verdicts:  # of blunt cells alone nobody can say anything
+        return Verdict.INCONCLUSIVE
+    return Verdict.HELD
 
 
 def _reported(done: Sequence[Cell], seed: int, folder: Path, commit: str | None) -> list[DrillResult]:

@@ -244,6 +244,11 @@ def test_a_cell_behind_a_parting_loses_a_site_first() -> None:
     assert [strike.victim for strike in cell.schedule(1).strikes] == ["target", "coordinator"]
 
 
+def test_a_matrix_in_which_nothing_was_hit_says_nothing(tmp_path: Path) -> None:
+    words = ["matrix", "--only", "preflight", "--beside", "slow:sites", "--jobs", "1"]
+    assert run([*words, "--report", str(tmp_path)]) == 11
+
+
 def test_two_faults_strike_at_one_point() -> None:
     beside = Beside.parse("partition:sites")
     both = [cell for cell in cells(beside) if cell.victim == "target" and cell.fault == "power-cut"]
@@ -271,7 +276,7 @@ def test_there_is_a_way_back_from_every_point() -> None:
 
 
 def test_the_report_shows_the_heat_map(tmp_path: Path) -> None:
-    assert run(["matrix", "--only", "preflight", "--jobs", "1", "--report", str(tmp_path)]) == 0
+    assert run(["matrix", "--only", "soak/follow:after", "--jobs", "1", "--report", str(tmp_path)]) == 0
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "Crash matrix" in page
     assert "<th>power-cut</th>" in page

@@ -38,7 +38,7 @@ def _objects(server: MemoryServer, table: str, row: Row) -> tuple[ObjectName, ..
     names = []
     for owned in server.plan.table(table).objects:
         key, digest = row.get(owned.key_column), row.get(owned.digest_column or "")
-        if isinstance(key, str):
+        if isinstance(key, str) and key:
             sha256 = digest if isinstance(digest, str) else None
             names.append(ObjectName(bucket=owned.bucket, key=key, sha256=sha256))
     return tuple(names)

@@ -225,7 +225,7 @@ def _objects(objects: Sequence[ObjectOf], values: Texts) -> tuple[ObjectName, ..
     return tuple(
         ObjectName(bucket=owned.bucket, key=key, sha256=digest)
         for owned, key, digest in pairs
-        if key is not None
+        if key  # neither null nor empty
     )
 
 

@@ -259,6 +259,32 @@ async def test_a_close_outlives_a_crash_of_the_server(database: Database, server
         assert seen.end.reaches(end)
 
 
+async def test_a_close_of_which_a_crash_left_the_fence_alone_is_made_whole_when_it_is_repeated(
+    database: Database,
+) -> None:
+    """As `setval` is never taken back: the worker must stand still all the same."""
+    async with prepared(database) as east:
+        await opened(east)
+        await east.follow(backfill=False, guard=G1)
+        async with database.session("cutover_admin") as half:
+            await half.execute("begin")
+            await half.execute("select cutover.close_fence(%s, %s)", [G2.term, G2.entry])
+            await half.execute("rollback")
+        assert (await east.fence()).state is FenceState.CLOSED
+        assert await database.rows("select standing from cutover.follow") == [(False,)]
+        await east.close(guard=G2)
+        assert await database.rows("select standing from cutover.follow") == [(True,)]
+
+
+async def test_a_close_lets_a_site_follow_that_was_told_so_with_it(database: Database) -> None:
+    async with prepared(database) as east:
+        await opened(east)
+        await east.close(guard=G1)
+        await east.follow(backfill=False, guard=G2)
+        await east.close(guard=G2)
+        assert await database.rows("select standing from cutover.follow") == [(False,)]
+
+
 async def test_who_asked_for_a_write_is_in_the_log(database: Database) -> None:
     async with prepared(database) as east, database.session() as writer:
         await east.keep_log(guard=PREPARED)

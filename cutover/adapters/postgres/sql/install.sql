@@ -344,8 +344,13 @@ $$
 begin
     perform cutover.raise_guard(carried_term, carried_entry);
     -- What this site had not sent stays as it is, should the peer be promoted: its worker stands still.
+    -- A crash may have closed the fence and forgotten the rest, for no setval is taken back: so a site
+    -- that is closed already stands still as well, unless it was told to follow after this was ordered.
     update cutover.follow set standing = true
-    where not standing and (select last_value > 1 and last_value % 2 = 1 from cutover.fence_state);
+    where not standing and (
+        select last_value > 1 and (last_value % 2 = 1 or (term, entry) < (carried_term, carried_entry))
+        from cutover.fence_state
+    );
     perform setval('cutover.fence_state', (select last_value / 2 * 2 from cutover.fence_state));
     return pg_current_wal_insert_lsn();
 end
