@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cutover.cli.plan_file import PlanFile, read_plan
 from cutover.cli.state_files import (
+    DEFAULT,
     DOCKER,
     EMBEDDED,
     PULUMI,
@@ -120,7 +121,9 @@ def resolve_stack(stack: str, folder: Path) -> Path:
         return folder / Path(stack).expanduser()
     if name:
         return outputs_here(name)
-    return _the_only([path for path in stacks_here() if kind_of(path) == kind], kind)
+    of_kind = [path for path in stacks_here() if kind_of(path) == kind]
+    main = outputs_here(DEFAULT)
+    return main if main in of_kind else _the_only(of_kind, kind)
 
 
 def _the_only(found: list[Path], kind: str) -> Path:

@@ -17,10 +17,16 @@ from typing import Annotated, Any
 import typer
 
 from cutover.cli.answer import Answer, Outcome
-from cutover.cli.state_files import DOCKER, EMBEDDED, PULUMI, kind_of, outputs_here, stacks_here, state_folder
-
-DEFAULT = "main"
-"""Name of the stack when none is given."""
+from cutover.cli.state_files import (
+    DEFAULT,
+    DOCKER,
+    EMBEDDED,
+    PULUMI,
+    kind_of,
+    outputs_here,
+    stacks_here,
+    state_folder,
+)
 
 StackName = Annotated[
     str | None,

@@ -7,6 +7,9 @@ from pathlib import Path
 EMBEDDED, DOCKER, PULUMI = "embedded", "docker", "pulumi"
 """What a stack can be made of, as `--stack` names it: processes, containers, or what Pulumi made."""
 
+DEFAULT = "main"
+"""Name of the stack when none is given."""
+
 
 def state_folder() -> Path:
     """Where this user's stacks and plans are remembered."""

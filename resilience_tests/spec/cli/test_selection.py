@@ -102,6 +102,17 @@ def test_a_stack_is_a_file_or_the_embedded_one(state: Path, tmp_path: Path, plan
         resolve_stack("embedded", tmp_path)
 
 
+def test_a_kind_without_a_name_is_its_stack_called_main_also_beside_others(state: Path, plan: Path) -> None:
+    made = {}
+    for name in ("drill-7-0", "main", "other"):
+        made[name] = state / "stacks" / name / "outputs.json"
+        made[name].parent.mkdir(parents=True)
+        made[name].write_text("{}")
+    assert resolve_stack("embedded", plan.parent) == made["main"]
+    with pytest.raises(BadInput, match="3 stacks are up here: .*Name one with --stack"):
+        find_outputs(None, read_plan(plan))
+
+
 def test_the_plans_own_stack_is_seen_from_the_plan_and_the_callers_from_here(
     tmp_path: Path, plan: Path
 ) -> None:
