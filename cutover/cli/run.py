@@ -71,6 +71,8 @@ async def _preview(plan: Path, stack: str | None) -> Answer:
     from cutover.engine.journalling import state_of
 
     async with chosen(plan, stack) as migration:
+        await refuse_a_used_prefix(migration.parts, migration.selection.outputs.witness.prefix)
+        await migration.check_if_new()  # the first move says that preflight found nothing: let it be true
         state = await state_of(migration.parts)
         moves = await migration.moves()
         return Answer(
