@@ -5,6 +5,7 @@ stacks belong to the repository and are not in the wheel.
 """
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +28,9 @@ from cutover.cli.state_files import (
     stacks_here,
     state_folder,
 )
+
+if TYPE_CHECKING:
+    from psycopg import Error
 
 StackName = Annotated[
     str | None,
@@ -136,22 +140,63 @@ def up(
     wishes = Wishes(schema=schema, s3_server=s3_server, image=image, base=base, power_cut=power_cut)
     wishes.must_fit(named.kind)
     work = {EMBEDDED: _up_of_processes, DOCKER: _up_of_containers, PULUMI: _up_of_pulumi}[named.kind]
-    return _guarded(lambda: work(named, wishes))
+    return _guarded(lambda: work(named, wishes), stack)
 
 
 async def _up_of_processes(named: Named, wishes: Wishes) -> Answer:
     from cutover.cli.migration import say
 
-    made = await _processes().EmbeddedStack.up(
-        named.name,
-        keep=True,
-        schema=wishes.schema or _sample_schema(),
-        s3_server=wishes.s3_server,
-        power_cut=wishes.power_cut,
-        progress=say,
-    )
+    processes = _processes()
+    from psycopg import Error  # of the extra `embedded`, like them
+
+    if wishes.schema:
+        _must_be_readable(wishes.schema)
+    try:
+        made = await processes.EmbeddedStack.up(
+            named.name,
+            keep=True,
+            schema=wishes.schema or _sample_schema(),
+            s3_server=wishes.s3_server,
+            power_cut=wishes.power_cut,
+            progress=say,
+        )
+    except Error as error:
+        if wishes.schema is None or error.sqlstate is None:  # not what the server says of the user's SQL
+            raise
+        raise _refused_sql(wishes.schema, error) from None
     await made.close()
     return _is_up(named, made.outputs_file())
+
+
+def _must_be_readable(schema: Path) -> None:
+    """Raise BadInput now, and not when the databases are up."""
+    from cutover.errors import BadInput
+
+    try:
+        schema.open("rb").close()
+    except OSError as error:
+        raise BadInput(
+            f"schema {str(schema)!r} cannot be read: {error.strerror}. Nothing was brought up. "
+            f"Give --schema the path of a file with SQL."
+        ) from None
+
+
+def _refused_sql(schema: Path, error: "Error") -> Exception:
+    """What the server said of the user's file, with the line where it stumbled."""
+    from cutover.errors import BadInput
+
+    said, detail, place = (
+        error.diag.message_primary,
+        error.diag.message_detail,
+        error.diag.statement_position,
+    )
+    text = schema.read_text(encoding="utf-8", errors="replace")
+    line = "" if place is None else f", line {text[: int(place) - 1].count(chr(10)) + 1}"  # counted from 1
+    return BadInput(
+        f"schema {str(schema)!r}{line}: PostgreSQL refused it, run as the role 'platform': {said}"
+        f"{f' ({detail})' if detail else ''}. The stack was taken down again. Mend the file, and run "
+        f"`cutover stack up` again."
+    )
 
 
 async def _up_of_containers(named: Named, wishes: Wishes) -> Answer:
@@ -202,7 +247,7 @@ def _is_up(named: Named, path: Path) -> Answer:
 def status(*, stack: StackName = None) -> Answer:
     """Say what runs; with `--json`, print the outputs contract: where everything is."""
     named = Named.read(stack)
-    return _guarded(lambda: _status_of_pulumi(named) if named.kind == PULUMI else _status(named))
+    return _guarded(lambda: _status_of_pulumi(named) if named.kind == PULUMI else _status(named), stack)
 
 
 async def _status(named: Named) -> Answer:
@@ -247,9 +292,9 @@ def down(
     For pulumi:NAME this is `pulumi destroy --yes`: what Pulumi made, Pulumi alone takes down.
     """
     if everything:
-        return _guarded(_all_down)
+        return _guarded(_all_down, stack)
     named = Named.read(stack)
-    return _guarded(lambda: _down_of_pulumi(named) if named.kind == PULUMI else _down(named))
+    return _guarded(lambda: _down_of_pulumi(named) if named.kind == PULUMI else _down(named), stack)
 
 
 async def _down(named: Named) -> Answer:
@@ -333,21 +378,29 @@ async def _attached(named: Named) -> Any:
     return await runtime.attach(named.name)
 
 
-def _guarded(work: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Run `work`; what the stacks raise is a refusal."""
+def _guarded(work: Callable[[], Awaitable[Answer]], stack: str | None) -> Answer:
+    """Run `work` on what --stack says; what the stacks raise is a refusal."""
     refusals = _refusals()
 
     async def run() -> Answer:
         try:
             return await work()
         except refusals as error:
-            return Answer(
-                outcome=Outcome.REFUSED,
-                error=str(error),
-                next_steps=("cutover stack status", "cutover stack up"),
-            )
+            return Answer(outcome=Outcome.REFUSED, error=str(error), next_steps=_after(error, stack))
 
     return asyncio.run(run())
+
+
+def _after(refusal: Exception, stack: str | None) -> tuple[str, ...]:
+    """The commands that lead on: never the one that was refused just now, for the same reason again."""
+    errors = _imported("infra.embedded.errors", "stacks need the checkout of the repository")
+    words: tuple[str, ...] = ("status", "up")
+    if isinstance(refusal, errors.StackInUse):
+        words = ("status", "down")
+    elif isinstance(refusal, errors.NoSuchStack):
+        words = ("up",)
+    given = f" --stack {shlex.quote(stack)}" if stack else ""
+    return tuple(f"cutover stack {word}{given}" for word in words)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -43,7 +43,7 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(world: World, she
     assert not (world.folder / "state").exists()
 
 
-def test_a_dry_run_of_what_preflight_refuses_is_refused_as_the_run_would_be(world: World, shell: Shell) -> None:
+def test_a_dry_run_of_what_preflight_refuses_is_refused_as_the_run_is(world: World, shell: Shell) -> None:
     world.problems = ["table public.posts has no unique index over (id)"]
     assert world.problems[0] in shell.refused("run", str(world.path), "--dry-run")
     assert (world.witness.register, world.witness.entries) == (None, {})

@@ -20,7 +20,7 @@ from infra.containers.pulumi_cli import CHECKOUT, read
 from infra.containers.pulumi_folder import FIRST_RUN, at_rest, forget, is_lent, publish_here, take_folder
 from infra.containers.removal import remove_all
 from infra.embedded.errors import StackInUse
-from infra.embedded.state import StateFolder
+from infra.embedded.state import StateFolder, take_lock
 from infra.topology import two_sites
 from resilience_tests.spec.cli.pulumi import SECRET, Pulumi, outputs
 from resilience_tests.spec.cli.shell import Shell
@@ -254,6 +254,35 @@ def test_a_stack_is_taken_for_what_it_is(shell: Shell, state: StateFolder, tmp_p
         resolve_stack("embedded", tmp_path)
     assert "docker:main: say so with --stack" in shell.refused("stack", "status", "--stack", "embedded")
     assert "no stack of containers 'main' is up" in shell.refused("stack", "status")
+
+
+# -- what is refused, and what leads on
+
+
+def test_a_schema_that_is_not_there_is_refused_before_anything_is_brought_up(
+    shell: Shell, state: StateFolder, tmp_path: Path
+) -> None:
+    message = shell.refused("stack", "up", "--schema", str(tmp_path / "shop.sql"))
+    assert "shop.sql' cannot be read: No such file or directory. Nothing was brought up." in message
+    assert (shell.progress, state.stacks()) == ("", [])
+
+
+@pytest.mark.usefixtures("state")
+def test_a_refusal_never_advises_what_was_refused(shell: Shell) -> None:
+    for words, leads_on in (
+        (("status",), ["cutover stack up"]),
+        (("down", "--stack", "embedded:own"), ["cutover stack up --stack embedded:own"]),
+    ):
+        status, answer = shell.call("stack", *words)
+        assert (status, answer["next_steps"]) == (12, leads_on)
+    folder = StateFolder.open().stack("main")
+    folder.make()
+    lock = take_lock(folder.lock)  # as its supervisor has it: else it is taken for what a killed one left
+    try:
+        status, answer = shell.call("stack", "up")
+    finally:
+        os.close(lock)
+    assert (status, answer["next_steps"]) == (12, ["cutover stack status", "cutover stack down"])
 
 
 # -- a harness on a stack of Pulumi's
