@@ -1,7 +1,7 @@
 """Puts the subcommands together; a verdict becomes an exit status."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -17,6 +17,18 @@ EXITS = (
 )
 
 
+COMMANDS: dict[str, Callable[..., int]] = {
+    "run": run_one.run,
+    "gate": gate.gate,
+    "sweep": sweep.sweep,
+    "matrix": matrix.matrix,
+    "planted": planted.planted,
+    "incidents": incidents.incidents,
+    "report": report.report,
+}
+"""Every command by its name."""
+
+
 def make_application() -> typer.Typer:
     """The command line."""
     top = typer.Typer(
@@ -25,13 +37,8 @@ def make_application() -> typer.Typer:
         add_completion=False,
         no_args_is_help=False,
     )
-    top.command("run")(run_one.run)
-    top.command("gate")(gate.gate)
-    top.command("sweep")(sweep.sweep)
-    top.command("matrix")(matrix.matrix)
-    top.command("planted")(planted.planted)
-    top.command("incidents")(incidents.incidents)
-    top.command("report")(report.report)
+    for name, command in COMMANDS.items():
+        top.command(name)(command)
     return top
 
 
@@ -39,12 +46,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line, and return its exit status."""
     try:
         status = make_application()(list(arguments), prog_name="cutover-drill", standalone_mode=False)
-    except KeyboardInterrupt:
-        return Outcome.INTERRUPTED.exit_status
-    except typer.Abort:
-        return Outcome.INTERRUPTED.exit_status
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
     except typer.TyperException as error:
-        typer.echo(f"cutover-drill: {error.format_message()}\nNext: cutover-drill --help", err=True)
+        named = next((word for word in arguments if word in COMMANDS), "")
+        shown = " ".join(["cutover-drill", *([named] if named else []), "--help"])
+        typer.echo(f"cutover-drill: {error.format_message()}\nNext: {shown}", err=True)
         return Outcome.WRONG_USAGE.exit_status
     except (ValueError, OSError, StackError, ImageError, DiskError) as error:
         typer.echo(f"cutover-drill: {error}", err=True)
@@ -52,4 +59,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception:
         traceback.print_exc()
         return Outcome.CRASHED.exit_status
+    if status == Outcome.INTERRUPTED.exit_status:  # how the library returns from Ctrl-C
+        return _interrupted()
     return status if isinstance(status, int) else 0
+
+
+def _interrupted() -> int:
+    told = "interrupted; nothing is judged. The same command begins again, and a sweep goes on in its folder."
+    typer.echo(f"cutover-drill: {told}", err=True)
+    return Outcome.INTERRUPTED.exit_status

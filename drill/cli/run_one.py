@@ -126,7 +126,12 @@ def _read(file: Path) -> Schedule:
     """A schedule whose names all exist."""
     try:
         told = read_schedule(file)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise typer.BadParameter(
+            f"schedule {str(file)!r} cannot be read: {error.strerror}. Give the path of a schedule, such as "
+            f"those in resilience_tests/schedules"
+        ) from None
+    except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     for strike in told.strikes:
         _check_simulated(strike)
@@ -199,7 +204,10 @@ def _checked(drill: Drill) -> Drill:
         raise typer.BadParameter(f"no fault is called {drill.fault!r}; there are {', '.join(FAULTS)}")
     victims = FAULTS[drill.fault].victims
     if drill.victim not in victims:
-        raise typer.BadParameter(f"{drill.fault} strikes {', '.join(victims)}, not {drill.victim!r}")
+        raise typer.BadParameter(
+            f"{drill.fault} strikes {', '.join(victims)}, "
+            f"{'and --victim says which' if drill.victim is None else f'not {drill.victim!r}'}"
+        )
     if drill.point is None:
         raise typer.BadParameter("a fault needs a point: name one with --at, or say `--at random`")
     return drill if drill.point == RANDOM else _point_checked(drill)
