@@ -12,7 +12,7 @@ import typer
 from drill.cli.options import JsonOption, tell
 from drill.commit import commit_here
 from drill.simulator.results import command, played, seeded, smallest
-from drill.sweep import Failure, Shard, Sweep, finished, processes, told_of
+from drill.sweep import SHARD_SEEDS, Failure, Shard, Sweep, finished, processes, told_of
 
 STORIES = 3
 """Failing seeds that are shrunk to a small schedule with its story."""
@@ -20,7 +20,7 @@ NAMED = 10
 """Failing seeds that are printed."""
 
 SeedsOption = Annotated[str, typer.Option("--seeds", help="A:B, from A up to and without B.")]
-JobsOption = Annotated[int, typer.Option("--jobs", help="Processes (default: one a core).")]
+JobsOption = Annotated[int, typer.Option("--jobs", help="Processes; 0 stands for one a core.")]
 FolderOption = Annotated[
     Path | None,
     typer.Option("--report", help="Folder that keeps what is finished, for a later go, and the stories."),
@@ -46,6 +46,10 @@ def sweep(
     told = Sweep(first, end, report, commit_here())
     shards: list[Shard] = []
     if told.left:
+        count = sum(end - first for first, end in told.left)
+        tell(
+            f"{count} drills in shards of {SHARD_SEEDS}; a line, and a place to go on from, after each shard"
+        )
         with _executor(dask, jobs) as executor:
             for shard in finished(told, executor):
                 shards.append(shard)
