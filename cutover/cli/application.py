@@ -41,7 +41,7 @@ Command = Callable[..., Answer]
 
 GROUPS: dict[str, str] = {
     "plan": "The plan of a migration.",
-    "stack": "Two sites and a witness, on this machine.",
+    "stack": "Two sites and a witness: bring them up, look at them, take them down.",
     "quarantine": "Rows that could not be applied, and versions that lost.",
     "brake": "What stopped a worker before it applied something alarming.",
     "stranded": "What a site that was left had acknowledged and not sent.",

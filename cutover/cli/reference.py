@@ -115,7 +115,8 @@ def _commands() -> Iterator[str]:
 
 def _command(words: str, command: Any) -> Iterator[str]:
     arguments = [item for item in command.params if item.param_type_name == "argument"]
-    usage = " ".join(["cutover", words, *(str(item.metavar) for item in arguments)])
+    given = (str(item.metavar) if item.required else f"[{item.metavar}]" for item in arguments)
+    usage = " ".join(["cutover", words, *given])
     yield f"### `{usage}`"
     yield ""
     yield inspect.cleandoc(command.help)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PaceArgument = Annotated[
     int | None,
     typer.Argument(
-        metavar="[ROWS_PER_SECOND]", min=1, help="Most rows that are copied in a second.", show_default=False
+        metavar="ROWS_PER_SECOND", min=1, help="Most rows that are copied in a second.", show_default=False
     ),
 ]
 OffOption = Annotated[bool, typer.Option("--off", help="Copy as fast as it goes.")]

@@ -25,7 +25,7 @@ from drill.verdict import Verdict
 
 REPORTED = 12
 """Cells that did not hold and are in the report whole, with their histories."""
-JobsOption = Annotated[int, typer.Option("--jobs", help="Processes (default: one a core).")]
+JobsOption = Annotated[int, typer.Option("--jobs", help="Processes; 0 stands for one a core.")]
 OnlyOption = Annotated[
     str | None, typer.Option("--only", help="Only points that begin so, as cut-over or back/drain.")
 ]

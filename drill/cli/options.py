@@ -13,7 +13,10 @@ from infra.s3_engines.resolve import check_name
 SeedOption = Annotated[int, typer.Option("--seed", help="What clients do and when random faults strike.")]
 ReportOption = Annotated[
     Path | None,
-    typer.Option("--report", help="Folder for report.json, junit.xml, index.html and histories."),
+    typer.Option(
+        "--report",
+        help="Folder for report.json, junit.xml, index.html and histories; else a new one in reports/.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 S3ServerOption = Annotated[
