@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,7 @@ def _line(answer: Answer) -> str:
 async def look(migration: "Migration") -> Answer:
     """One look, as an answer."""
     from cutover.engine.journalling import state_of
+    from cutover.engine.observe import look_at_both
     from cutover.protocol.advance import ENDED
     from cutover.protocol.moves import Wait
 
@@ -96,6 +98,9 @@ async def look(migration: "Migration") -> Answer:
         )  # fmt: skip
     seen = await _observe(migration, state)
     decision = parts.advance(plan, state, seen)
+    if state.pending:  # the engine did not look at the sites: that is not a site which does not answer
+        facts = await look_at_both(parts)
+        seen = replace(seen, source=facts[plan.source], target=facts[plan.target])
     resting = state.stage in ENDED and not state.pending
     silent = [name for name, facts in _sites(migration, seen).items() if facts is None]
     return Answer(

@@ -177,6 +177,19 @@ def test_a_site_or_a_witness_that_does_not_answer_is_status_13(world: World, she
         assert shell.call(command)[0] == 13
 
 
+def test_a_move_that_was_interrupted_does_not_make_a_site_silent(world: World, shell: Shell) -> None:
+    to("catch-up", world, shell)
+    first = min(n for n, body in world.witness.entries.items() if json.loads(body)["kind"] == "move")
+    world.witness.entries = {n: body for n, body in world.witness.entries.items() if n <= first}
+    status, answer = shell.call("status")
+    assert (status, answer["error"]) == (0, None)
+    assert None not in answer["details"]["sites"].values()
+    assert "left to do: " in shell.text("status")
+    world.down.add("west")
+    status, answer = shell.call("status")
+    assert (status, answer["error"]) == (13, "west did not answer")
+
+
 def test_a_plan_that_was_edited_half_way_is_refused(world: World, shell: Shell) -> None:
     to("catch-up", world, shell)
     world.write_plan(PLAN.replace("seconds: 0.6", "seconds: 0.7"))
