@@ -170,7 +170,9 @@ ROTTEN_AT_THE_TARGET = Circumstances(
     told="a copied object turns bad at the target", disturb=_rotten_at_the_target
 )
 REGISTER_RESTORED = Circumstances(
-    told="the register comes back from an old backup", disturb=_register_restored
+    told="the register comes back from an old backup",
+    operations=900,  # so that users are still at work then
+    disturb=_register_restored,
 )
 CLOCK_BEHIND = Circumstances(
     told="the target's clock is five seconds behind", ending="roll-back", disturb=_clock_behind

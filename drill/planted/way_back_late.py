@@ -1,13 +1,15 @@
 """The slot for the way back is made once the target serves, and not before.
 
 What the target acknowledges until then never reaches the source. The compare
-would find it, so it is taken out.
+would find it, and no switch begins without the slot: both are taken out.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from cutover.engine.parts import Parts
 from cutover.model.action import Guard
+from cutover.model.observation import SiteFacts
 from cutover.model.position import Position
 from cutover.ports.clock import Clock
 from drill.planted.around import Around, around_sites
@@ -29,6 +31,11 @@ class KeptLate(Around):
         """Promise it."""
         end: Position = (await self._inner.look()).end
         return end
+
+    async def look(self) -> SiteFacts:
+        """It is kept, whoever asks."""
+        facts: SiteFacts = await self._inner.look()
+        return replace(facts, slot=True)
 
     async def open(self, *, guard: Guard, **told: Any) -> None:
         """Serve, and then keep the promise."""
