@@ -52,7 +52,7 @@ def take(state: StateFolder, name: str, save: Callable[[StackFolder], None]) -> 
     folder = state.stack(name)
     with state.allocating():
         if folder.path.exists():
-            raise StackInUse(f"stack {name!r} is up; attach to it, or take it down first")
+            raise StackInUse(f"stack {name!r} is up: use it, or take it down first")
         folder.make()
         try:
             save(folder)
