@@ -188,23 +188,23 @@ class Executor:
         await self.parts.sites[self.parts.plan.peer(left)].forget_merged(guard=guard)
 
     async def _open(self, site: str, guard: Guard) -> Facts:
-        """A lease is counted from before it was written to the witness (S1c)."""
-        seconds = self.parts.plan.lease.seconds
-        here = self.parts.sites[site]
-        started, lead, _ = await asyncio.gather(here.instant(), here.lead(), self._check_drained(site))
+        """A lease is counted from before it was written to the witness (S1c).
+
+        What the site is known to have held is read before what it holds: its agent
+        may open it at the same time, and record what it has written since.
+        """
+        seconds, here = self.parts.plan.lease.seconds, self.parts.sites[site]
+        known, _ = await asyncio.gather(read_register(self.parts), self._check_drained(site))
+        started, lead = await asyncio.gather(here.instant(), here.lead())
+        check_memory(site, known.grant, lead)
         if self.end is not None and not _reach(lead, self._moved):
-            await self.parts.sites[site].raise_sequences(self._moved, guard=guard)
-
-        def change(grant: Grant) -> Grant | None:
-            check_memory(site, grant, lead)
-            return renewed(grant, site, seconds)
-
-        grant = await change_register(self.parts, change)
+            await here.raise_sequences(self._moved, guard=guard)
+        grant = await change_register(self.parts, lambda grant: renewed(grant, site, seconds))
         if grant.serving != site:
             raise Superseded(f"the register names {grant.serving!r}, not {site!r}: it")
         if grant.drain is not None and grant.drain.leaving == site:
             raise Superseded(f"a drain of {site!r} stands: the register")
-        await self.parts.sites[site].open(epoch=grant.epoch, started=started, seconds=seconds, guard=guard)
+        await here.open(epoch=grant.epoch, started=started, seconds=seconds, guard=guard)
         with suppress(CutoverError, TimeoutError):
             async with asyncio.timeout(TELL_SECONDS):
                 await self._show_register(self.parts.plan.peer(site))

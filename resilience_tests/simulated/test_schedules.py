@@ -174,7 +174,7 @@ def test_more_than_the_lost_site_had_not_sent_is_not_stranded_but_lost() -> None
     history = history_of(events_of(told.history))
     announced = told.evidence.announced
     assert announced is not None
-    fewer = replace(told.evidence, announced=replace(announced, transactions=1))
+    fewer = replace(told.evidence, announced=replace(announced, transactions=0))
     findings = {found.checker: found for found in judge(history, fewer)}
     assert findings["acknowledged"].verdict is Verdict.VIOLATED
     assert "more is missing than was announced" in findings["acknowledged"].witnesses[0].what
