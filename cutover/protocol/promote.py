@@ -117,9 +117,9 @@ def check_applied(site: str, grant: Grant, applied: Position | None) -> None:
         )
 
 
-def check_drained(site: str, end: Position | None, applied: Position | None) -> None:
+def check_drained(site: str, end: Position, applied: Position | None) -> None:
     """The arriving site must still have what it had when the drain ended, or it has forgotten that (S11)."""
-    if end is not None and (applied is None or not applied.reaches(end)):
+    if applied is None or not applied.reaches(end):
         raise Refused(
             f"site {site!r} had applied its peer's log to its end at {end}, and says now that it is in up to "
             f"{applied}: its database has forgotten, or was restored. It is not opened. Its peer has "
@@ -127,9 +127,9 @@ def check_drained(site: str, end: Position | None, applied: Position | None) -> 
         )
 
 
-def check_kept(site: str, applied: Position | None, confirmed: Position | None) -> None:
+def check_kept(site: str, applied: Position | None, confirmed: Position) -> None:
     """The same, as far as the peer can tell: which of its log this site once had on disk."""
-    if applied is None or confirmed is None or applied.reaches(confirmed):
+    if applied is None or applied.reaches(confirmed):
         return
     if (applied.system, applied.timeline) == (confirmed.system, confirmed.timeline):
         raise Refused(
