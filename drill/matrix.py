@@ -13,7 +13,7 @@ from drill.drills import EARLY
 from drill.points import Point, victims_by_point
 from drill.sample_plan import sample_plan
 from drill.schedule import Load, Schedule, Strike
-from drill.simulator.faults import SIMULATED_FAULTS
+from drill.simulator.faults import SIMULATED_FAULTS, check_victim
 from drill.verdict import Verdict
 
 ANYWHERE = frozenset({"witness", "agent", "sites", "backend"})
@@ -22,7 +22,7 @@ BEFORE_PARTED = Strike(fault="kill", victim="target", point="soak", seconds=7.0)
 """What loses a site, so that a migration comes by what follows a parting."""
 LOAD = Load(clients=4, uploads=6, others=20, most=26, pace_seconds=0.3)
 BESIDE_SECONDS = 3.0
-"""How long what is beside goes on: longer than the victim of a cell is away, shorter than a lease."""
+"""How long what is beside goes on: longer than the victim of a cell is away."""
 BATCH = 40
 """Cells that one process runs before it tells of them: some two seconds."""
 
@@ -38,12 +38,7 @@ class Beside:
     def parse(cls, text: str) -> "Beside":
         """`partition:sites`; raises ValueError naming what there is."""
         name, _, victim = text.partition(":")
-        fault = SIMULATED_FAULTS.get(name)
-        if fault is None:
-            raise ValueError(f"no fault is called {name!r}; there are {', '.join(SIMULATED_FAULTS)}")
-        kinds = (victim, victim.removesuffix("-source").removesuffix("-target"))
-        if not any(kind in fault.victims for kind in kinds):
-            raise ValueError(f"{name!r} has no victim {victim!r}; there are {', '.join(fault.victims)}")
+        check_victim(name, victim)
         return cls(fault=name, victim=victim)
 
 

@@ -26,7 +26,7 @@ from drill.planted import LIVE, ON_DISKS, PLANTS
 from drill.points import RANDOM, Point, all_points
 from drill.sample_plan import sample_plan
 from drill.schedule import Schedule, Strike, read_schedule
-from drill.simulator.faults import SIMULATED_FAULTS
+from drill.simulator.faults import SIMULATED_FAULTS, check_victim
 from infra.s3_engines.resolve import OWN
 
 FIDELITIES = ("live", "simulated")
@@ -143,16 +143,10 @@ def _read(file: Path) -> Schedule:
 
 
 def _check_simulated(strike: Strike) -> None:
-    fault = SIMULATED_FAULTS.get(strike.fault)
-    if fault is None:
-        there = ", ".join(SIMULATED_FAULTS)
-        raise typer.BadParameter(f"no simulated fault is called {strike.fault!r}; there are {there}")
-    kind, _, at = strike.victim.partition("-")
-    known = strike.victim in fault.victims or (kind in fault.victims and at in ("source", "target"))
-    if not known:
-        raise typer.BadParameter(
-            f"{fault.name} strikes {', '.join(fault.victims)} in a simulated drill, not {strike.victim!r}"
-        )
+    try:
+        check_victim(strike.fault, strike.victim)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _simulated(drill: Drill, ending: str | None) -> Schedule | None:

@@ -370,3 +370,15 @@ SIMULATED_FAULTS: Mapping[str, SimulatedFault] = {
     )
 }
 """Every fault of a simulated world. A victim may name its site: `worker-source`, `agent-target`."""
+
+
+def check_victim(name: str, victim: str) -> SimulatedFault:
+    """The fault of this name; raises ValueError naming what there is, also where it has no such victim."""
+    fault = SIMULATED_FAULTS.get(name)
+    if fault is None:
+        raise ValueError(f"no simulated fault is called {name!r}; there are {', '.join(SIMULATED_FAULTS)}")
+    kind, _, at = victim.partition("-")
+    named = kind in ("worker", "agent") and kind in fault.victims and at in SITES
+    if victim not in fault.victims and not named:
+        raise ValueError(f"{name} strikes {', '.join(fault.victims)} in a simulated drill, not {victim!r}")
+    return fault
