@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import resource
 import tempfile
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -88,31 +87,36 @@ async def test_a_large_object_does_not_replace_one_that_comes_while_it_is_sent(s
     assert await _unfinished(s3_place) == 0
 
 
-async def test_a_body_that_is_taken_slowly_is_waited_for(
-    s3_place: S3Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Patience:
+    """Stands for the bound of a request: keeps until when it was put off."""
+
+    def __init__(self) -> None:
+        self.until: list[float] = []
+
+    def reschedule(self, when: float) -> None:
+        self.until.append(when)
+
+
+async def test_a_large_body_is_given_time_for_each_block_and_not_for_the_whole(s3_place: S3Place) -> None:
     """Eight bodies share a link, and none of them may be given up while it moves."""
-    monkeypatch.setattr(wire, "SLOWEST_BYTES", 1 << 30)
-    limits = Limits(connect_seconds=0.3, answer_seconds=1.0, attempts=1)
-    sent, began, took = LongBody(40 << 20), time.monotonic(), 0.0
+    address, limits = (
+        s3_place.server.address("b"),
+        Limits(connect_seconds=0.3, answer_seconds=1.0, attempts=1),
+    )
+    sender, patience = Wire(address, "west", limits), Patience()
+    assert sender._patience(Request(method="PUT", key="k", body=bytes(wire.BLOCK_BYTES + 1))).total is None
+    assert sender._patience(Request(method="PUT", key="k", body=b"short")).total is not None
+    taken = []
+    async for block in sender._paced(_two_blocks(), patience):  # type: ignore[arg-type]
+        taken.append((block, len(patience.until)))
+    assert taken == [(b"first", 1), (b"second", 2)]  # each has its own bound before it is handed out
+    assert len(patience.until) == 3  # and so has the answer
+    assert patience.until[0] >= limits.connect_seconds + limits.answer_seconds
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal took
-        await reader.readuntil(b"\r\n\r\n")
-        left = sent.info.size
-        while left:
-            left -= len(await reader.read(1 << 16))
-            await asyncio.sleep(0.005)  # polls until its deadline
-        took = time.monotonic() - began
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
-        endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-        store = s3_place.kept(S3Objects(s3_place.server.address("b", endpoint=endpoint), SITE, limits))
-        assert await store.put_if_absent("slow", sent)
-        await store.close()
-    assert took > limits.connect_seconds + limits.answer_seconds
+async def _two_blocks() -> AsyncIterator[bytes]:
+    yield b"first"
+    yield b"second"
 
 
 async def test_a_large_object_with_a_wrong_digest_is_not_stored(s3_place: S3Place) -> None:
