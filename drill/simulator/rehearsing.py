@@ -152,8 +152,9 @@ class Rehearsing:
         self._healed_at = asyncio.get_running_loop().time()
         if not await self._within(HEALED_SECONDS, self._to_the_goal):
             self._stuck()
-        if workload.done < workload.amount.most:
-            self._paced = Paced(begins=held_at + HEAD_START_SECONDS, ends=asyncio.get_running_loop().time())
+        if workload.done < workload.amount.most and workload.since is not None:
+            begins = max(held_at + HEAD_START_SECONDS, workload.since)
+            self._paced = Paced(begins=begins, ends=asyncio.get_running_loop().time())
         workload.release()
         await clients
         await self._within(HEALED_SECONDS, self._to_the_goal)  # a promotion may have come late

@@ -52,6 +52,7 @@ class Workload:
     under_way: dict[str, str] = field(default_factory=dict)  #: by client: where a call is that has no answer
     pace_seconds: float = 0.0  #: mean pause between two operations of a client
     done: int = 0
+    since: float | None = None  #: loop's time from which clients keep their pace; None: users still log in
     _released: bool = True
     _site: str = ""
     _requests: int = 0
@@ -64,6 +65,7 @@ class Workload:
         kinds.reverse()
         for user in first_log_ins():
             await self.perform("client-0", user, self.random)
+        self.since = asyncio.get_running_loop().time()
         names = [f"client-{n}" for n in range(self.amount.clients)]
         loops = [self._loop(name, kinds, Random(self.random.random())) for name in names]
         await asyncio.gather(*loops)
