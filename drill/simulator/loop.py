@@ -1,11 +1,11 @@
 """An event loop without real time: it runs what is ready in a seeded order, and jumps to the next timer."""
 
 import asyncio
-import heapq
 import random
 from asyncio import base_events
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -15,8 +15,8 @@ class NothingLeft(RuntimeError):
     """Every task waits for another one: a real run would hang here."""
 
 
-class Timer:
-    """What asyncio asks of a timer's handle, and no more: most of what a run makes are these."""
+class Handle:
+    """What asyncio asks of a callback's handle, and no more: most of what a run makes are these."""
 
     __slots__ = ("_args", "_callback", "_cancelled", "_context", "_when")
     _source_traceback = None
@@ -51,8 +51,8 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
-        self._ready: list[asyncio.Handle] = []  # a list: one in the middle is taken out by a swap
-        self._scheduled: list[tuple[float, int, Timer]] = []  # compared without a call
+        self._ready: list[Any] = []  # a list: one in the middle is taken out by a swap
+        self._scheduled: list[tuple[float, int, Any]] = []  # compared without a call
         self._timers = 0
         self._chance = chance
         self._now = 0.0
@@ -62,26 +62,38 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self._now
 
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """As asyncio's, without the checks of its debug mode."""
+        handle = Handle(self._now, callback, args, context)
+        self._ready.append(handle)
+        return handle
+
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> Timer:
+    ) -> Handle:
         """As asyncio's, without the checks of its debug mode."""
-        timer = Timer(when, callback, args, context)
+        handle = Handle(when, callback, args, context)
+        self.due(when, handle)
+        return handle
+
+    def due(self, when: float, handle: Any) -> None:
+        """Run a handle at a time of the loop (s), after all that are due then already."""
         self._timers += 1
-        heapq.heappush(self._scheduled, (when, self._timers, timer))
-        return timer
+        heappush(self._scheduled, (when, self._timers, handle))
 
     def _run_once(self) -> None:
         """Run what is ready until the loop is told to stop."""
-        ready: Any = self._ready
-        draw = self._chance.random
+        ready, scheduled, draw = self._ready, self._scheduled, self._chance.random
         while not self._stopping:  # type: ignore[attr-defined]
-            scheduled = self._scheduled
-            if scheduled and scheduled[0][0] <= self._now:
-                self._take_due(ready)
+            while scheduled and scheduled[0][0] <= self._now:
+                handle = heappop(scheduled)[2]
+                if not handle._cancelled:
+                    ready.append(handle)
             if not ready:
                 self._jump()
-                self._take_due(ready)
+                continue
             last = len(ready) - 1
             if last > 0:
                 at = int(draw() * (last + 1))
@@ -94,17 +106,10 @@ class VirtualLoop(base_events.BaseEventLoop):
                 except Exception as error:  # a task keeps its own: so this is a callback's
                     self.call_exception_handler({"message": f"{handle._callback!r}", "exception": error})
 
-    def _take_due(self, ready: Any) -> None:
-        scheduled, now = self._scheduled, self._now
-        while scheduled and scheduled[0][0] <= now:
-            handle: Any = heapq.heappop(scheduled)[2]
-            if not handle._cancelled:
-                ready.append(handle)
-
     def _jump(self) -> None:
-        scheduled: Any = self._scheduled
+        scheduled = self._scheduled
         while scheduled and scheduled[0][2]._cancelled:
-            heapq.heappop(scheduled)
+            heappop(scheduled)
         if not scheduled:
             raise NothingLeft(f"at {self._now:.3f} virtual seconds every task waits for another")
         self._now = scheduled[0][0]
