@@ -1,5 +1,6 @@
 """A schedule from a seed: any ending, any load, and up to three faults of any kind at any moment."""
 
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -33,6 +34,8 @@ LENDING = 0.25
 """Share of plans that let the peer lend leases."""
 FOR_GOOD = 0.04
 """Share of dead sites that stay away."""
+TOGETHER = 0.4
+"""How often the last two of several faults strike at one point: left to chance they hardly ever do."""
 APART_SECONDS = 7.0
 """How long a site is lost before what follows a parting can be struck: longer than a lease and its margin."""
 OUTSIDE = frozenset(("restore", victim) for victim in (*SITES, "witness"))
@@ -43,8 +46,10 @@ def random_schedule(seed: int, *, plant: str | None = None) -> Schedule:
     """What drill number `seed` is told; the same seed gives the same schedule."""
     chance = Random(f"schedule {seed}")
     ending = chance.choice(ENDINGS)
-    strikes = tuple(one for _ in range(chance.choice(STRIKES)) for one in _strikes(chance, ending))
-    return Schedule(seed=seed, ending=ending, strikes=strikes, load=_load(chance), plant=plant)
+    strikes = [one for _ in range(chance.choice(STRIKES)) for one in _strikes(chance, ending)]
+    if Random(f"together {seed}").random() < TOGETHER:
+        strikes = _together(strikes)
+    return Schedule(seed=seed, ending=ending, strikes=tuple(strikes), load=_load(chance), plant=plant)
 
 
 def _load(chance: Random) -> Load:
@@ -64,12 +69,23 @@ def _load(chance: Random) -> Load:
 def _strikes(chance: Random, ending: str) -> list[Strike]:
     """One strike, and before it the loss of a site if its point comes only after that."""
     strike = _strike(chance, ending)
-    if strike.time is not None or not Point.parse(strike.point).parted:
+    if not _needs_a_parting(strike):
         return [strike]
     fault = chance.choice(("kill", "power-cut", "pause", "partition"))
     victim, point = chance.choice((("source", "verify/mark-eligible:after"), ("target", "soak")))
     apart = Strike(fault=fault, victim=victim, point=point, seconds=APART_SECONDS)
     return [apart, strike]
+
+
+def _together(strikes: list[Strike]) -> list[Strike]:
+    """The last two, where they hit different victims, at the point of the last."""
+    if len(strikes) < 2 or strikes[-1].victim == strikes[-2].victim or _needs_a_parting(strikes[-1]):
+        return strikes
+    return [*strikes[:-2], replace(strikes[-2], point=strikes[-1].point), strikes[-1]]
+
+
+def _needs_a_parting(strike: Strike) -> bool:
+    return strike.time is None and Point.parse(strike.point).parted
 
 
 def _strike(chance: Random, ending: str) -> Strike:
