@@ -159,6 +159,11 @@ def _take(
 def _must_be_free(client: docker.DockerClient, name: str) -> None:
     """Raise StackInUse when the engine has a stack of this name: of another user, or state folder."""
     there = leftovers.find(client, of_stack(name))
+    if there.networks and not (there.containers or there.volumes):
+        raise StackInUse(
+            f"the engine keeps {there.networks[0]} of an earlier stack {name!r}, an empty network that it "
+            f"takes for used: restart the engine, or say --stack docker:NAME with another name"
+        )
     if made := (*there.containers, *there.networks, *there.volumes):
         raise StackInUse(
             f"the engine has a stack {name!r} already ({made[0]} and others), not kept in this state folder: "
