@@ -1,5 +1,7 @@
 """The one next step of a migration."""
 
+from math import isinf
+
 from cutover.model.action import (
     Action,
     CloseSite,
@@ -464,7 +466,8 @@ def _not_following_closely(plan: Plan, direction: Direction, seen: Observation) 
             aside = f"{facts.set_aside} row(s) that were set aside are resolved"
             return Wait(f"{aside} (`cutover quarantine list`)")
     if seen.lag_seconds > plan.gates.lag_seconds:
-        return Wait(f"lag is {plan.gates.lag_seconds:.2f} s or less (now {seen.lag_seconds:.2f} s)")
+        now = "not known" if isinf(seen.lag_seconds) else f"now {seen.lag_seconds:.2f} s"
+        return Wait(f"lag is {plan.gates.lag_seconds:.2f} s or less ({now})")
     return None
 
 

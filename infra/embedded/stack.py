@@ -117,7 +117,8 @@ class EmbeddedStack:
         try:
             return cls(state, Description.load(folder), await Control.to(folder.socket("control")))
         except OSError:
-            raise NoSuchStack(f"no stack {name!r} is up; up are: {list_stacks() or 'none'}") from None
+            there = ", ".join(list_stacks()) or "none"
+            raise NoSuchStack(f"no stack {name!r} is up; up are: {there}") from None
 
     async def down(self) -> None:
         """End every process of the stack and remove its files."""
