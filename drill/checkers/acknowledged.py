@@ -20,7 +20,7 @@ def acknowledged(history: History, evidence: Evidence) -> Finding:
 
     What is acknowledged and listed as set aside or in quarantine is *hidden*:
     neither held nor lost, so it makes the finding inconclusive, unless the
-    schedule was made to bring conflicts about. What a site that stayed away
+    schedule parted the sites and both wrote to it. What a site that stayed away
     had acknowledged and not sent is *stranded*: as much as was announced is
     inconclusive, and more is lost.
     """

@@ -1,12 +1,16 @@
 """Each known-bad variant is caught by the checker meant for it; without it the same migrations hold."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
+from cutover.model.merge import Settled
+from cutover.protocol.merging import Scene, keep_all, settle
 from drill.checkers import REGISTRY
 from drill.planted import PLANTS
-from drill.planted.plant import Circumstances
+from drill.planted.plant import Circumstances, Plant
+from drill.planted.troubles import SOURCE_CUT_OFF
 from drill.simulator.rehearsal import Rehearsal
 from drill.simulator.trial import trial, under
 from drill.verdict import Verdict
@@ -27,6 +31,25 @@ def test_a_planted_bug_is_caught_by_its_checker(name: str) -> None:
         assert clean.verdict is Verdict.HELD, f"even without {name}: {clean.explained()}"
     found = trial(plant)
     assert found.caught, f"{name}: {plant.checker} saw nothing wrong in {found.seeds} migrations"
+
+
+def money_kept(scene: Scene) -> list[Settled]:
+    """Payments that were made at the site that was left are kept for a person: none is lost, or contested."""
+    kept = {(one.table, one.key): one for one in keep_all(scene)}
+    return [kept[one.table, one.key] if one.table.endswith(".ledger") else one for one in settle(scene)]
+
+
+def test_a_merge_that_leaves_to_people_what_nobody_contests_is_not_green() -> None:
+    plant = Plant(
+        name="money-kept",
+        rule="S7",
+        checker="acknowledged",
+        about="payments are not brought home",
+        processes=frozenset({"coordinator"}),
+        in_parts=lambda parts: replace(parts, settle=money_kept),
+    )
+    found = under(SOURCE_CUT_OFF, 0, plant).finding("acknowledged")
+    assert (found.verdict, set(found.counts)) == (Verdict.INCONCLUSIVE, {"hidden_ledger"}), found
 
 
 @pytest.mark.parametrize("name", PLANTS)

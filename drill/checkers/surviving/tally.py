@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from drill.checkers.evidence import Announced, Evidence
-from drill.checkers.record import PostRecord, hidden_reason, integer, record_of, witness
+from drill.checkers.record import PostRecord, contested, family_of, hidden_reason, integer, record_of, witness
 from drill.checkers.stranding import acknowledged_after, acknowledged_later, strandable
 from drill.history import History, Operation
 from drill.stores import SiteStores
@@ -30,7 +30,7 @@ class Tally:
     record: PostRecord
     stores: SiteStores
     before: SiteStores
-    conflicts_expected: bool = False
+    contested: frozenset[str] = frozenset()  #: families whose versions may be hidden, as was asked for
     announced: Announced | None = None  #: of a site that stayed away
     strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
     apart: frozenset[int] = frozenset()  #: the same of a site that was left, also when it came back
@@ -93,7 +93,7 @@ class Tally:
             return False
         self.counts[count or f"hidden_{table}"] += 1
         what = f"acknowledged, and hidden at {self.stores.site}: {table} {keys[0]} is held back ({reason})"
-        if not self.conflicts_expected:
+        if family_of(operation) not in self.contested:
             self.doubts.append(witness(operation, what, key=str(keys[0])))
         return True
 
@@ -135,7 +135,7 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
         record_of(history),
         evidence.serving,
         evidence.before or SiteStores(site=evidence.serving.site),
-        evidence.conflicts_expected,
+        contested(history) if evidence.conflicts_expected else frozenset(),
         evidence.stranded,
         strandable(history, evidence.stranded),
         strandable(history, evidence.announced),
