@@ -106,8 +106,8 @@ def full(seed: int) -> list[Drill]:
     """
     drills = smoke(seed)
     for point, victims in victims_by_point(sample_plan()).items():
-        if point.parted:
-            continue  # `lose` and `cut-then-lose` of the other points come by there
+        if point.parted or point.gives_up:
+            continue  # `lose` and `cut-then-lose` of the other points come by there, and stuck workers
         for fault in FAULTS.values():
             for victim in fault.victims:
                 if victim in victims and not (fault.needs or (_is_long(fault) and point.action)):

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
 
 from cutover.model.stage import Stage
+from drill.detours import ways_to
 from drill.drills import EARLY
 from drill.points import Point, victims_by_point
 from drill.sample_plan import sample_plan
@@ -18,9 +19,12 @@ from drill.verdict import Verdict
 
 ANYWHERE = frozenset({"witness", "agent", "sites", "backend"})
 """Victims on whom something is in flight at every point."""
-BEFORE_PARTED = Strike(fault="kill", victim="target", point="soak", seconds=7.0)
-"""What loses a site, so that a migration comes by what follows a parting."""
 LOAD = Load(clients=4, uploads=6, others=20, most=26, pace_seconds=0.3)
+LONG_LOAD = replace(LOAD, others=90, most=100)
+"""For victims that have something to do only once the target serves: users must still be at work then."""
+APART_LOAD = replace(LONG_LOAD, lasts_seconds=14.0)
+"""The same, and long enough for a site to be lost late and to come home."""
+LATE = frozenset({"worker-source", "agent-target"})
 BESIDE_SECONDS = 3.0
 """How long what is beside goes on: longer than the victim of a cell is away."""
 BATCH = 40
@@ -49,6 +53,7 @@ class Cell:
     point: str
     fault: str
     victim: str
+    first: tuple[Strike, ...] = ()  #: what must go wrong before, or no migration comes by the point
     beside: Beside | None = None
     verdict: str = ""  #: `blunt` when nothing is in doubt but whether it hit anything
     what: str = ""  #: the first witness against it
@@ -58,9 +63,18 @@ class Cell:
         point = Point.parse(self.point)
         seconds = SIMULATED_FAULTS[self.fault].seconds[0]
         strike = Strike(fault=self.fault, victim=self.victim, point=self.point, seconds=seconds)
-        first = (BEFORE_PARTED,) if point.parted else ()
-        strikes = (*first, *self._beside(), strike)
-        return Schedule(seed=seed, ending=point.ending or "soak", strikes=strikes, load=LOAD)
+        strikes = (*self.first, *self._beside(), strike)
+        return Schedule(seed=seed, ending=point.ending or "soak", strikes=strikes, load=self._load(point))
+
+    def _load(self, point: Point) -> Load:
+        if point.parted:
+            return APART_LOAD
+        return LONG_LOAD if self.victim in LATE or self.first else LOAD
+
+    @property
+    def where(self) -> str:
+        """The point, and how one comes by it."""
+        return f"{self.point}{''.join(f', after {one}' for one in self.first)}"
 
     def _beside(self) -> tuple[Strike, ...]:
         if self.beside is None:
@@ -72,8 +86,9 @@ class Cell:
 def cells(beside: Beside | None = None) -> list[Cell]:
     """The whole matrix, not yet run."""
     return [
-        Cell(point=str(point), fault=fault.name, victim=victim, beside=beside)
+        Cell(point=str(point), fault=fault.name, victim=victim, first=first, beside=beside)
         for point, victims in victims_by_point(sample_plan()).items()
+        for first in ways_to(point)
         for fault in SIMULATED_FAULTS.values()
         for victim in fault.victims
         if (victim in ANYWHERE or victim in victims) and (beside is None or victim != beside.victim)
@@ -96,7 +111,7 @@ def ways_back() -> list[str]:
     forward = [
         point
         for point in victims_by_point(sample_plan())
-        if not point.back and point.ending is None and not point.parted
+        if not (point.back or point.ending or point.parted or point.gives_up)
     ]
     return [str(point) for point in forward if point.stage != "preflight" and point.when != "during"]
 

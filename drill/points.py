@@ -2,8 +2,9 @@
 
 They are derived from the protocol: every stage, and every action that a move
 into it orders, before, during and after; on the way forward, on the way back,
-when it is completed and when it is rolled back early. So a new action is in the
-list without anybody remembering it.
+when it is completed, when it is rolled back early, when a drain is given up, and
+when a site that was lost comes home. So a new action is in the list without
+anybody remembering it, but for what an operator alone orders.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -25,12 +26,14 @@ from cutover.model.plan import Plan
 from cutover.model.stage import Direction, Stage
 from cutover.ports.witness import Journal
 from cutover.protocol.moves import Move
-from cutover.protocol.preview import preview
+from cutover.protocol.preview import given_up, granted, preview
 from cutover.protocol.replay import State, replay
 
 WHENS = ("before", "during", "after")
 RANDOM = "random"
 ROLES = ("source", "target")
+WORKERS = {"source": "worker-source", "target": "worker"}
+"""The worker at each site, as a victim is called."""
 AT_BOTH = frozenset({"compare-sites", "move-sequences", "verify-delta"})
 """Actions that ask both sites, whichever they name."""
 
@@ -79,15 +82,24 @@ class Point:
     @property
     def ending(self) -> str | None:
         """What an operator must ask for, or no migration comes by here; None: nothing."""
-        if self.back:
+        if self.back or (self.gives_up and self.stage == Stage.SOAK.value):
             return "roll-back"
-        return {"complete": "complete", "rolled-back": "roll-back-from:verify"}.get(self.stage)
+        early = "roll-back-from:drain/close-site:after" if self.gives_up else "roll-back-from:verify"
+        return {"complete": "complete", "rolled-back": early}.get(self.stage)
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether a drain is given up here: no other move but into a cutover opens a site after it served."""
+        return self.action in GIVING_UP and self.stage not in OPENED
 
     def is_at(self, here: "Point") -> bool:
         """Whether `here`, which names its site, is this point; without a site it is either one's."""
         return self == (here if self.site else replace(here, site=None))
 
 
+GIVING_UP = frozenset({"give-up-drain", "open-site"})
+OPENED = frozenset({"backfill", "cut-over"})
+"""Stages into which sites are opened when nothing goes wrong."""
 APART = 2
 """Epoch of a parting, for a walk through what follows one: any will do."""
 SHAPE = "[back/]STAGE[/ACTION[@source|@target][:before|during|after]]"
@@ -120,21 +132,33 @@ def stage_points(plan: Plan) -> list[Point]:
 def victims_by_point(plan: Plan) -> dict[Point, frozenset[str]]:
     """Each point, and on whom something can be in flight there: a fault of anybody else shows nothing."""
     soak = State(stage=Stage.SOAK, clean=True)
-    parted = State(stage=Stage.PARTED, parted=APART, wanted=None)
     early = State(stage=Stage.VERIFY, clean=True, wanted=Intent.ROLL_BACK)
     both = {plan.source, plan.target}
+    back = State(direction=Direction.BACK, wanted=Intent.ROLL_BACK)
     walks = (
-        (State(), _Walk(plan, plan.source)),
-        (replace(soak, wanted=Intent.ROLL_BACK), _Walk(plan, plan.target, {*both}, back=True)),
-        (replace(soak, wanted=Intent.COMPLETE), _Walk(plan, plan.target, {*both})),
-        (early, _Walk(plan, plan.source, {*both})),
-        (parted, _Walk(plan, plan.target, {*both})),
+        (preview(plan, State(), None), _Walk(plan, plan.source)),
+        (
+            preview(plan, replace(soak, wanted=Intent.ROLL_BACK), None),
+            _Walk(plan, plan.target, {*both}, back=True),
+        ),
+        (preview(plan, replace(soak, wanted=Intent.COMPLETE), None), _Walk(plan, plan.target, {*both})),
+        (preview(plan, early, None), _Walk(plan, plan.source, {*both})),
+        ([given_up(plan, State())], _Walk(plan, plan.source, {*both})),
+        ([given_up(plan, State(wanted=Intent.ROLL_BACK))], _Walk(plan, plan.source, {*both})),
+        ([given_up(plan, back)], _Walk(plan, plan.target, {*both})),
+        *((_homecoming(plan, survivor), _Walk(plan, survivor, {*both})) for survivor in sorted(both)),
     )
     found = {Point(kebab(Stage.PREFLIGHT.value)): frozenset({"source", "coordinator"})}
-    for state, walk in walks:
-        for point, victims in walk.along(preview(plan, state, None)):
+    for moves, walk in walks:
+        for point, victims in walk.along(moves):
             found[point] = found.get(point, frozenset()) | victims
     return found
+
+
+def _homecoming(plan: Plan, survivor: str) -> list[Move]:
+    """The moves by which the other site comes home."""
+    parted = State(stage=Stage.PARTED, parted=APART)
+    return preview(plan, parted, granted(plan, survivor))
 
 
 @dataclass(slots=True)
@@ -168,9 +192,11 @@ class _Walk:
             found.update(roles_of(self.plan, action.name, getattr(action, "site", None)))
         if self.serving:
             found.add(role(self.plan, self.serving))
+        if self.serving in (None, self.plan.target):  # nobody's, until the target's opens it
+            found.add("agent-target")
         fed = [site for site in self.followers if self.plan.peer(site) == self.serving]
         if fed and stage is not Stage.CUT_OVER:  # until then the log was applied to its end
-            found.update(ROLES, ("worker",) if self.plan.target in fed else ())
+            found.update(ROLES, (WORKERS[role(self.plan, site)] for site in fed))
         return frozenset(found)
 
     def _take_in(self, action: Action) -> None:

@@ -55,6 +55,32 @@ def preview(plan: Plan, state: State, grant: Grant | None) -> list[Move]:
     return moves
 
 
+def given_up(plan: Plan, state: State) -> Move:
+    """The move that ends a drain which outlives its deadline, or which an operator gives up: none is calm."""
+    draining = replace(state, stage=Stage.DRAIN)
+    seen = replace(_calm(plan, draining, None, eligible=(), apart=False), drained=False, drain_overdue=True)
+    decision = advance(plan, draining, seen)
+    if not isinstance(decision, Move):
+        raise TypeError(f"an overdue drain is not ended: {decision}")
+    return decision
+
+
+def granted(plan: Plan, serving: str) -> Grant:
+    """A register that names a site, and nothing else that matters to a preview."""
+    return Grant(
+        migration="",
+        revision=0,
+        nonce="",
+        term=0,
+        epoch=1,
+        serving=serving,
+        lease_holder=serving,
+        lease_seconds=plan.lease.seconds,
+        lease_count=1,
+        eligible=(),
+    )
+
+
 def _eligible_after(plan: Plan, eligible: tuple[str, ...], move: Move) -> tuple[str, ...]:
     """Who may be promoted once a move is carried out."""
     for action in move.actions:
@@ -123,18 +149,7 @@ def _calm_grant(
         serving = plan.leaving(state.direction)
     if state.stage is Stage.CUT_OVER:
         serving = plan.arriving(state.direction)
-    base = grant or Grant(
-        migration="",
-        revision=0,
-        nonce="",
-        term=0,
-        epoch=1,
-        serving=serving,
-        lease_holder=serving,
-        lease_seconds=plan.lease.seconds,
-        lease_count=1,
-        eligible=(),
-    )
+    base = grant or granted(plan, serving)
     serving = grant.serving if grant is not None and state.stage is Stage.PARTED else serving
     stands = Drain(leaving=serving, seconds=plan.gates.drain_seconds, term=0, entry=0)
     return replace(

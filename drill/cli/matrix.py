@@ -66,8 +66,8 @@ def matrix(
             done += batch
             tell(f"{len(done)}/{len(todo)} drills: {_told(done)}")
         returns = [future.result() for future in back]
-    order = {(cell.point, cell.fault, cell.victim): n for n, cell in enumerate(todo)}
-    done.sort(key=lambda cell: order[cell.point, cell.fault, cell.victim])
+    order = {(cell.where, cell.fault, cell.victim): n for n, cell in enumerate(todo)}
+    done.sort(key=lambda cell: order[cell.where, cell.fault, cell.victim])
     drills = _reported(done, seed, folder, commit)
     maps = [heat_of(done), *([returns_of(returns)] if returns else [])]
     made = Report(started=started, seconds=perf_counter() - began, commit=commit, drills=tuple(drills))
@@ -181,7 +181,7 @@ def _print(done: Sequence[Cell], returns: Sequence[Return], folder: Path, verdic
     for cell in done:
         if cell.verdict in ("violated", "inconclusive"):
             outside = "outside the promise, " if (cell.fault, cell.victim) in OUTSIDE else ""
-            typer.echo(f"{outside}{cell.verdict} {cell.fault} {cell.victim} at {cell.point}: {cell.what}")
+            typer.echo(f"{outside}{cell.verdict} {cell.fault} {cell.victim} at {cell.where}: {cell.what}")
     for one in returns:
         if one.verdict != "held" or one.serves != "source":
             typer.echo(f"{one.verdict} roll back at {one.point}: {one.serves} serves. {one.what}")
@@ -198,7 +198,7 @@ def _answer(done: Sequence[Cell], returns: Sequence[Return], verdict: Verdict) -
         "verdict": verdict.value,
         "drills": {name: counted[name] for name in ("held", "blunt", "inconclusive", "violated")},
         "against": [
-            {"fault": c.fault, "victim": c.victim, "point": c.point, "verdict": c.verdict, "what": c.what}
+            {"fault": c.fault, "victim": c.victim, "point": c.where, "verdict": c.verdict, "what": c.what}
             for c in bad
         ],
         "ways_back": [

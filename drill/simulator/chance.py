@@ -5,6 +5,7 @@ from functools import cache
 from random import Random
 
 from cutover.model.stage import Stage
+from drill.detours import ways_to
 from drill.drills import EARLY
 from drill.points import Point, victims_by_point
 from drill.sample_plan import sample_plan
@@ -36,8 +37,8 @@ FOR_GOOD = 0.04
 """Share of dead sites that stay away."""
 TOGETHER = 0.4
 """How often the last two of several faults strike at one point: left to chance they hardly ever do."""
-APART_SECONDS = 7.0
-"""How long a site is lost before what follows a parting can be struck: longer than a lease and its margin."""
+LOSING = ("cut-then-kill", "kill", "power-cut", "pause", "partition")
+"""How a site is lost before what follows a parting can be struck."""
 OUTSIDE = frozenset(("restore", victim) for victim in (*SITES, "witness"))
 """Faults that no promise covers without an operator: what was restored is not what it was."""
 
@@ -67,25 +68,25 @@ def _load(chance: Random) -> Load:
 
 
 def _strikes(chance: Random, ending: str) -> list[Strike]:
-    """One strike, and before it the loss of a site if its point comes only after that."""
+    """One strike, and before it what must have gone wrong, or no migration comes by its point."""
     strike = _strike(chance, ending)
-    if not _needs_a_parting(strike):
+    if not _needs_another(strike):
         return [strike]
-    fault = chance.choice(("kill", "power-cut", "pause", "partition"))
-    victim, point = chance.choice((("source", "verify/mark-eligible:after"), ("target", "soak")))
-    apart = Strike(fault=fault, victim=victim, point=point, seconds=APART_SECONDS)
-    return [apart, strike]
+    (first,) = chance.choice(ways_to(Point.parse(strike.point)))
+    if first.victim in SITES:
+        first = replace(first, fault=chance.choice(LOSING))
+    return [first, strike]
 
 
 def _together(strikes: list[Strike]) -> list[Strike]:
     """The last two, where they hit different victims, at the point of the last."""
-    if len(strikes) < 2 or strikes[-1].victim == strikes[-2].victim or _needs_a_parting(strikes[-1]):
+    if len(strikes) < 2 or strikes[-1].victim == strikes[-2].victim or _needs_another(strikes[-1]):
         return strikes
     return [*strikes[:-2], replace(strikes[-2], point=strikes[-1].point), strikes[-1]]
 
 
-def _needs_a_parting(strike: Strike) -> bool:
-    return strike.time is None and Point.parse(strike.point).parted
+def _needs_another(strike: Strike) -> bool:
+    return strike.time is None and ways_to(Point.parse(strike.point)) != [()]
 
 
 def _strike(chance: Random, ending: str) -> Strike:
@@ -121,8 +122,7 @@ def _points(ending: str, victim: str) -> tuple[Point, ...]:
         for point, victims in every.items()
         if point.stage != Stage.PREFLIGHT.value and _is_on_the_way(point, ending)
     }
-    role = victim.partition("-")[0]
-    fitting = [point for point, victims in reached.items() if role in victims]
+    fitting = [point for point, victims in reached.items() if victim in victims]
     return tuple(fitting or reached)
 
 
@@ -132,6 +132,8 @@ def _is_on_the_way(point: Point, ending: str) -> bool:
         return point.ending in (None, ending)
     if point.back or point.parted:
         return False
+    if point.stage == "rolled-back":
+        return point.action is None or not point.gives_up or point.ending == ending
     order = [stage.value.replace("_", "-") for stage in Stage]
     left = order.index(ending.removeprefix(EARLY)) - order.index(point.stage)
-    return point.stage == "rolled-back" or left > 0 or (left == 0 and point.action is None)
+    return left > 0 or (left == 0 and point.action is None)

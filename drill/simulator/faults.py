@@ -349,7 +349,8 @@ async def _restored(struck: Struck) -> None:
         world.restart_site(struck.site)
 
 
-PROCESSES = ("worker", "agent", "coordinator")
+PROCESSES = ("worker", "worker-source", "agent", "agent-target", "coordinator")
+"""`worker` is the target's and `agent` the source's: those that a migration has most to do with."""
 ON_A_LINK = (*SITES, "witness", "sites", "coordinator")
 
 SIMULATED_FAULTS: Mapping[str, SimulatedFault] = {

@@ -17,7 +17,7 @@ import pytest
 from drill import sweep
 from drill.cli import sweep as sweep_command
 from drill.cli.application import run
-from drill.matrix import Beside, Cell, cells, run_cells, run_return, ways_back
+from drill.matrix import Beside, cells, run_cells, run_return, ways_back
 from drill.points import all_points
 from drill.sample_plan import sample_plan
 from drill.schedule import Schedule, Strike, read_schedule
@@ -237,11 +237,30 @@ def test_every_crash_point_is_in_the_matrix_with_every_fault_that_makes_sense() 
     assert ("kill", "sites") not in at
 
 
-def test_a_cell_behind_a_parting_loses_a_site_first() -> None:
-    cell = Cell(point="parted/merge-stranded:during", fault="kill", victim="coordinator")
-    (done,) = run_cells([cell], 1)
-    assert done.verdict in ("held", "blunt"), done.what
-    assert [strike.victim for strike in cell.schedule(1).strikes] == ["target", "coordinator"]
+@pytest.mark.parametrize(
+    ("point", "first"),
+    [
+        ("parted/merge-stranded:during", ["target", "source"]),
+        ("verify/give-up-drain:during", ["worker"]),
+        ("soak/open-site:before", ["worker-source"]),
+    ],
+)
+def test_a_cell_that_no_calm_migration_comes_by_breaks_something_first(point: str, first: list[str]) -> None:
+    found = [one for one in cells() if (one.point, one.fault, one.victim) == (point, "kill", "coordinator")]
+    assert [[strike.victim for strike in one.schedule(1).strikes] for one in found] == [
+        [victim, "coordinator"] for victim in first
+    ]
+    for done in run_cells(found, 1):
+        assert done.verdict == "held", f"{done.where}: {done.what}"
+
+
+def test_the_worker_of_the_site_that_was_left_and_the_agent_of_the_one_that_serves_are_hit() -> None:
+    late = [one for one in cells() if one.victim in ("worker-source", "agent-target")]
+    at = "back/drain/close-site:before"
+    chosen = [one for one in late if (one.point, one.fault) in ((at, "kill"), (at, "pause"))]
+    assert {one.victim for one in chosen} == {"worker-source", "agent-target"}
+    for done in run_cells(chosen, 1):
+        assert done.verdict == "held", f"{done.fault} {done.victim}: {done.what}"
 
 
 def test_a_matrix_in_which_nothing_was_hit_says_nothing(tmp_path: Path) -> None:

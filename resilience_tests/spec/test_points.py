@@ -17,7 +17,6 @@ from cutover.model.action import (
     Action,
     CloseSite,
     DeclareDrain,
-    GiveUpDrain,
     PromoteSite,
     ReleaseBrake,
     Throttle,
@@ -32,6 +31,7 @@ from cutover.protocol.moves import Move
 from cutover.protocol.preview import preview
 from cutover.protocol.replay import State, replay
 from drill.cli.run_one import run
+from drill.detours import ways_to
 from drill.drills import Drill, full, smoke
 from drill.live.coordinator import EFFECTS, pointed
 from drill.live.field import UnderWay, in_flight, is_fed
@@ -40,8 +40,8 @@ from drill.sample_plan import sample_plan
 
 PLAN = sample_plan()
 POINTS = all_points(PLAN)
-ONLY_AFTER_A_FAULT = {GiveUpDrain.name, ReleaseBrake.name, Throttle.name, PromoteSite.name}
-"""Ordered when a drain outlives its deadline, when the brake stopped an applier, or by an operator."""
+ONLY_BY_AN_OPERATOR = {ReleaseBrake.name, Throttle.name, PromoteSite.name}
+"""No migration orders them by itself: their drills are those of the runbooks."""
 
 
 @dataclass
@@ -173,7 +173,7 @@ def test_a_point_that_does_not_exist_is_refused_with_those_that_do(text: str, te
 
 
 def test_every_action_of_the_protocol_is_somewhere_a_point() -> None:
-    assert {point.action for point in POINTS if point.action} == set(ACTIONS) - ONLY_AFTER_A_FAULT
+    assert {point.action for point in POINTS if point.action} == set(ACTIONS) - ONLY_BY_AN_OPERATOR
 
 
 def test_every_action_that_a_migration_orders_is_a_point_on_its_way() -> None:
@@ -219,7 +219,38 @@ def test_a_coordinator_is_a_victim_everywhere_and_others_where_something_goes_on
     assert "worker" not in victims[Point("backfill")]
     assert "worker" in victims[Point("backfill", "follow", "after")]
     assert "worker" not in victims[Point.parse("cut-over/grant-epoch:before")]
-    assert victims[Point.parse("complete/release-log@target:before")] == {"coordinator", "target"}
+    assert victims[Point.parse("complete/release-log@target:before")] == {
+        "coordinator",
+        "target",
+        "agent-target",
+    }
+
+
+def test_a_worker_is_a_victim_where_its_site_is_fed_and_an_agent_where_its_site_serves() -> None:
+    victims = victims_by_point(PLAN)
+    assert "worker-source" not in victims[Point("drain")]
+    assert {"worker-source", "agent-target"} <= victims[Point("drain", back=True)]
+    assert "worker" not in victims[Point("drain", back=True)]
+    assert {"worker", "worker-source"} <= victims[Point.parse("parted/compare-sites:during")], (
+        "of either survivor"
+    )
+    assert "agent-target" in victims[Point.parse("cut-over/open-site:before")], "nobody serves yet"
+
+
+def test_a_drain_that_is_given_up_is_on_the_way_there_and_back_and_in_a_roll_back() -> None:
+    given_up = {str(point): point.ending for point in POINTS if point.gives_up and point.when == "before"}
+    at_once = "roll-back-from:drain/close-site:after"
+    assert given_up == {
+        "verify/give-up-drain:before": None,
+        "verify/open-site:before": None,
+        "soak/give-up-drain:before": "roll-back",
+        "soak/open-site:before": "roll-back",
+        "rolled-back/give-up-drain:before": at_once,
+        "rolled-back/open-site:before": at_once,
+    }
+    for point in POINTS:
+        for first in ways_to(point):
+            assert all(one.time is not None or Point.parse(one.point) in POINTS for one in first), point
 
 
 async def told_of(moves: list[Move]) -> list[str]:
@@ -393,11 +424,12 @@ def test_a_point_and_an_ending_that_do_not_meet_are_refused(
 
 
 def test_the_full_suite_strikes_at_every_point_somebody_who_is_busy_there() -> None:
-    drills = full(1)
-    assert {one.point for one in drills} >= {str(point) for point in POINTS if not point.parted}
+    drills, victims = full(1), victims_by_point(PLAN)
+    calm = {str(point) for point in POINTS if not (point.parted or point.gives_up)}
+    assert {one.point for one in drills} >= calm
     for one in drills[len(smoke(1)) :]:
         point = Point.parse(str(one.point))
-        assert one.victim in victims_by_point(PLAN)[point]
+        assert one.victim in victims[point]
         assert one.ending == (point.ending or "soak")
 
 
