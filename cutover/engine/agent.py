@@ -3,10 +3,11 @@ and promotes its own when the peer's lease has run out.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import TypeVar
 
 from cutover.engine.lag import Lag, Sent
 from cutover.engine.lending import Borrower, lent_is_over
@@ -14,8 +15,8 @@ from cutover.engine.parts import Parts
 from cutover.engine.register import change_register, renewed
 from cutover.errors import CutoverError, Inconclusive, Refused, SiteUnreachable
 from cutover.model.action import Guard
-from cutover.model.observation import Fence, FenceState, Instant
-from cutover.model.register import Drain, Grant
+from cutover.model.observation import Fence, FenceState, Instant, Lead
+from cutover.model.register import Drain, Grant, Unsent
 from cutover.ports.database import SiteDatabase
 from cutover.protocol.attend import (
     Duty,
@@ -45,7 +46,13 @@ TURNS_OF_HEIR = 10
 ASK_SECONDS = 1.0
 """Longest that the peer may take to say how far it has applied this site's log."""
 MOMENT = 0.02
-"""Pause (s) before a look at a lease that is just over, and behind a promotion."""
+"""Pause (s) before a look at a lease that is just over, behind a promotion, and at a peer that catches up."""
+PATIENCE = 4
+"""Part of a lease for which the witness is waited for where the peer can be asked instead."""
+LOOKING_SECONDS = 0.5
+"""How long it is looked at whether the peer catches up, before it is asked to lend."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
@@ -90,7 +97,7 @@ class Agent:
         """
         fence = await self._database.fence()
         try:
-            seen = await self.parts.register.read()
+            seen = await self._soon(self.parts.register.read())
         except (SiteUnreachable, Inconclusive):
             await self._without_witness(fence)
             raise
@@ -133,10 +140,25 @@ class Agent:
             self._lease, self._lease_since = lease, now
         return Watch(drain_age=now - self._drain_since, silent=now - self._lease_since)
 
+    async def _soon(self, answer: Awaitable[Answer]) -> Answer:
+        """Await the witness; who may borrow waits no longer than leaves time to ask the peer."""
+        if not self.parts.plan.lease.lending:
+            return await answer
+        patience = self.parts.plan.lease.seconds / PATIENCE
+        try:
+            async with asyncio.timeout(patience):
+                return await answer
+        except TimeoutError:
+            raise Inconclusive(f"the witness did not answer within {patience:.2f} s") from None
+
     async def _do(self, duty: Duty, fence: Fence) -> None:
         match duty:
             case RenewLease():
-                await self._renew(fence)
+                try:
+                    await self._renew(fence)
+                except (SiteUnreachable, Inconclusive):
+                    await self._without_witness(fence)
+                    raise
             case EndDrain():
                 await change_register(self.parts, self._without_the_drain)
             case Reopen(epoch, guard):
@@ -162,11 +184,26 @@ class Agent:
         """The lease runs out by itself, unless the peer lends one."""
         if self._seen is None or not self.parts.plan.lease.lending or self._seen.serving != self.site:
             return
-        now = self.parts.clock.monotonic()
-        lead = await self._database.lead()
-        unsent = self._sent.unsent(now, lead)
+        lead, unsent = await self._how_far()
         if await Borrower(self.parts, self.site, self._seen).borrow(fence, lead, unsent):
             self.report(f"{self.site!r} serves on a lease that its peer lent: the witness does not answer")
+
+    async def _how_far(self) -> tuple[Lead, Unsent]:
+        """What the peer has as of now: while the witness was waited for, nobody looked.
+
+        A look tells how long ago the peer had everything once it has what the look before saw.
+        """
+        clock, gate = self.parts.clock, self.parts.plan.gates.lag_seconds
+        begun = now = clock.monotonic()
+        while True:
+            lead = await self._database.lead()
+            unsent = self._sent.unsent(now, lead)
+            if unsent.seconds is not None and unsent.seconds <= gate:
+                return lead, unsent
+            if clock.monotonic() - begun > LOOKING_SECONDS:
+                return lead, unsent
+            await clock.sleep(MOMENT)
+            now = clock.monotonic()
 
     async def _promote(self, lease_count: int) -> None:
         """The register first: from here on nobody else is named under this epoch."""
@@ -262,4 +299,4 @@ class Agent:
             check_memory(self.site, grant, lead)
             return with_lead(new, self.parts.plan, lead, unsent)
 
-        return started, await change_register(self.parts, change)
+        return started, await self._soon(change_register(self.parts, change))
