@@ -14,7 +14,7 @@ class LinkArgs:
     """What the link is made from."""
 
     network: Network
-    host: str | None  #: of the engine that runs both sites; None: the usual one
+    engine: docker.ProviderArgs  #: the one that runs both sites
     labels: Labels
 
 
@@ -25,7 +25,7 @@ class Link(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: LinkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("cutover:infra:Link", name, {}, opts)
-        provider = engine(name, args.host, self)
+        provider = engine(name, args.engine, self)
         self.network = docker.Network(
             name,
             network_args(args.network, args.labels),
@@ -34,11 +34,12 @@ class Link(pulumi.ComponentResource):
         self.register_outputs({"network": self.network.name})
 
 
-def engine(name: str, host: str | None, parent: pulumi.Resource) -> docker.Provider | None:
-    """Return a provider for the engine at `host`; None leaves it to DOCKER_HOST or `docker:host`."""
-    if host is None:
-        return None
-    return docker.Provider(name, docker.ProviderArgs(host=host), pulumi.ResourceOptions(parent=parent))
+def engine(name: str, args: docker.ProviderArgs, parent: pulumi.Resource) -> docker.Provider:
+    """Return a provider of the place's own, also where several places share an engine.
+
+    So a place moves to a machine of its own by one setting, and no place is reached through another's.
+    """
+    return docker.Provider(name, args, pulumi.ResourceOptions(parent=parent))
 
 
 def network_args(network: Network, labels: Labels) -> docker.NetworkArgs:

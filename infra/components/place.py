@@ -19,7 +19,7 @@ class PlaceArgs:
     """What a place is made from."""
 
     place: Place
-    host: str | None  #: of its engine; None: the usual one
+    engine: docker.ProviderArgs  #: where its engine is
     labels: Labels
     contents: Contents
     joined: Mapping[str, pulumi.Output[str]]
@@ -42,7 +42,7 @@ class Standing(pulumi.ComponentResource):
     ) -> None:
         super().__init__(token, name, dict(told), opts)
         self._name, self._args = name, args
-        self._provider = engine(name, args.host, self)
+        self._provider = engine(name, args.engine, self)
         self._images = {image: self._image(kind, image) for image, kind in self._image_names().items()}
         self.network = docker.Network(
             name, network_args(args.place.network, args.labels), self._options(delete_before_replace=True)

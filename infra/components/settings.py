@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
+import pulumi_docker as docker
 from pulumi.runtime.config import CONFIG, get_config, get_config_env
 
 from cutover.model.secret import Secret
@@ -34,6 +35,14 @@ class Configuration:
     settings: StackSettings
     key: pulumi.Output[str]  #: secret; all other secrets are derived from it
     expires: float  #: unix seconds after which a reaper may remove the stack
+
+    def engine_of(self, place: str) -> docker.ProviderArgs:
+        """Return where the engine of a place is: at its host, else where Pulumi's own settings say.
+
+        Without a word of these the SDK takes DOCKER_HOST, and the provider else the usual socket.
+        """
+        host = self.settings.hosts.get(place)
+        return _usual_engine() if host is None else docker.ProviderArgs(host=host)
 
 
 def read_configuration() -> Configuration:
@@ -102,6 +111,22 @@ def _key(config: pulumi.Config, settings: StackSettings) -> pulumi.Output[str]:
     except WeakKey as error:
         raise BadSettings(f"{KEY}: {error}") from None
     return config.require_secret(KEY)
+
+
+def _usual_engine() -> docker.ProviderArgs:
+    """Return the `docker:` keys, which a default provider would have taken by itself, and ours do not."""
+    config = pulumi.Config("docker")
+    return docker.ProviderArgs(
+        host=config.get("host"),
+        context=config.get("context"),
+        cert_path=config.get("certPath"),
+        ca_material=config.get_secret("caMaterial"),
+        cert_material=config.get_secret("certMaterial"),
+        key_material=config.get_secret("keyMaterial"),
+        registry_auth=config.get_secret_object("registryAuth"),
+        ssh_opts=config.get_object("sshOpts"),
+        disable_docker_daemon_check=config.get_bool("disableDockerDaemonCheck"),
+    )
 
 
 def _texts_by_name(config: pulumi.Config, key: str) -> Mapping[str, str]:

@@ -46,8 +46,8 @@ class Stack:
         network = self.blueprint.link
         if network is None:
             return None
-        host = next(iter(self.configuration.settings.hosts.values()), None)
-        return Link(network.place, LinkArgs(network=network, host=host, labels=self._labels))
+        shared = self.configuration.engine_of(WITNESS)  # no link without one engine for all places
+        return Link(network.place, LinkArgs(network=network, engine=shared, labels=self._labels))
 
     def _joined(self, link: Link, witness: Witness) -> dict[str, pulumi.Output[str]]:
         name_of = self.blueprint.name_of
@@ -56,7 +56,7 @@ class Stack:
     def _given(self, place: str) -> dict[str, Any]:
         return {
             "place": self.blueprint.place(place),
-            "host": self.configuration.settings.hosts.get(place),
+            "engine": self.configuration.engine_of(place),
             "labels": self._labels,
             "contents": Contents(self.blueprint, self.configuration.key),
         }

@@ -10,6 +10,7 @@ program's own; the program cannot tell this from the real engine.
 import asyncio
 import io
 import json
+import os
 import re
 import runpy
 import sys
@@ -85,9 +86,13 @@ class Applier(mocks.Mocks):
             raise Refused(f"{args.name}: {getattr(error, 'explanation', None) or error}") from error
 
     def _engine(self, provider: str) -> docker.DockerClient:
-        """Return a client of the engine that a provider stands for; without one, the usual engine."""
+        """Return a client of the engine that a provider stands for.
+
+        DOCKER_HOST, which the SDK writes into a provider that names none, is not taken by
+        itself: what else the environment says of that engine, such as its certificates, belongs to it.
+        """
         host = self._hosts.get(provider.rpartition("::")[2], "")
-        return connect(host or None)
+        return connect(None if host in ("", os.environ.get("DOCKER_HOST")) else host)
 
     def _container(self, client: docker.DockerClient, inputs: Inputs) -> Made:
         begun = time.monotonic()

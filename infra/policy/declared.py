@@ -27,7 +27,7 @@ class Declared:
     type: str
     name: str  #: in the program
     properties: Properties
-    engine: str = ""  #: name of its provider; empty for the usual one
+    engine: str = ""  #: Docker host of its provider; empty where none is named: the usual one
     urn: str = ""
 
 

@@ -51,7 +51,7 @@ def _validation(rule: Rule) -> Any:
 def _engine(resource: PolicyResource) -> str:
     if resource.provider is None:
         return ""
-    return str(_plain(resource.provider.props).get("host") or resource.provider.name)
+    return str(_plain(resource.provider.props).get("host") or "")
 
 
 def _plain(value: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import docker
 import pytest
+from pulumi.runtime.mocks import MockResourceArgs
 
 from infra.blueprint.settings import StackSettings
-from infra.containers import netfilter
+from infra.containers import applier, netfilter
 from infra.containers.bring_up import _must_be_free
 from infra.containers.claims import Claim, this_process
 from infra.containers.description import ContainerDescription
@@ -40,6 +41,31 @@ class Listed:
 
     def list(self, **_: object) -> "list[Thing]":
         return self.things
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [({}, None), ({"host": "tcp://usual:2376"}, None), ({"host": "ssh://east"}, "ssh://east")],
+)
+def test_the_engine_of_the_environment_is_asked_as_the_environment_says(
+    told: Mapping[str, str], asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK writes DOCKER_HOST into a provider; its certificates are in the environment only."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://usual:2376")
+    hosts: list[str | None] = []
+
+    def connect(host: str | None) -> SimpleNamespace:
+        hosts.append(host)
+        return SimpleNamespace(volumes=SimpleNamespace(create=lambda *_, **__: SimpleNamespace(name="v")))
+
+    monkeypatch.setattr(applier, "connect", connect)
+    made = applier.Applier(lambda _: None)
+    provider = "urn:pulumi:dev::cutover::pulumi:providers:docker::east::east"
+    made.new_resource(MockResourceArgs("pulumi:providers:docker", "east", dict(told), custom=True))
+    made.new_resource(
+        MockResourceArgs("docker:index/volume:Volume", "v", {"name": "v"}, provider=provider, custom=True)
+    )
+    assert hosts == [asked]
 
 
 def engine_with(*claims: Claim) -> tuple[docker.DockerClient, list[Thing]]:

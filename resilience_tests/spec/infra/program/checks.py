@@ -68,17 +68,17 @@ def everything_has_a_parent(graph: Graph) -> Iterator[str]:
 
 
 def each_place_has_its_own_engine(graph: Graph) -> Iterator[str]:
-    """Where hosts are configured, each place is made through a provider of its own, and of its host."""
+    """Each place is made through a provider of its own: of its host, or of one engine where none is named."""
     hosts = graph.outputs["settings"]["hosts"]
     for one in graph.registered.values():
-        if one.type.startswith("docker:"):
-            place = graph.place_of(one)
-            expected = place if place in hosts or (hosts and place == "link") else ""
-            if one.provider != expected:
-                yield f"{one.name} is made through {one.provider!r}, and its place is {place}"
-    for one in graph.of(PROVIDER):
-        if one.properties["host"] != hosts.get(one.name, one.properties["host"]):
-            yield f"the provider {one.name} goes to {one.properties['host']}"
+        if one.type.startswith("docker:") and one.provider != (place := graph.place_of(one)):
+            yield f"{one.name} is made through {one.provider!r}, and its place is {place}"
+    found = {one.name: one.properties.get("host") for one in graph.of(PROVIDER)}
+    for name, host in found.items():
+        if host != hosts.get(name, host):
+            yield f"the provider {name} goes to {host}"
+    if graph.outputs["settings"]["links"] == {} and len(set(found.values())) != 1:
+        yield f"no bridge joins {found}"
 
 
 def names_are_explicit(graph: Graph) -> Iterator[str]:

@@ -111,7 +111,7 @@ class Graph:
                 type=one.type,
                 name=one.name,
                 properties=one.properties,
-                engine=str(hosts.get(one.provider) or one.provider),
+                engine=str(hosts.get(one.provider) or ""),
                 urn=one.urn,
             )
             for one in self.registered.values()
@@ -165,10 +165,13 @@ class _Engine(mocks.Mocks):
 
 
 def configured(stack: str, **changed: Any) -> dict[str, str]:
-    """Return the configuration of a stack of the repository, with keys changed; None takes one away."""
+    """Return the configuration of a stack of the repository, with keys changed; None takes one away.
+
+    A key is one of ours, unless it names its namespace: `docker:host`.
+    """
     file = yaml.safe_load((STACKS / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
     given = dict(file["config"]) | {"cutover:image": IMAGE, "cutover:key": KEY}
-    given |= {f"cutover:{key}": value for key, value in changed.items()}
+    given |= {key if ":" in key else f"cutover:{key}": value for key, value in changed.items()}
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in given.items()

@@ -8,7 +8,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
+import pulumi_docker as docker
 import pytest
+from pulumi._types import input_type_py_to_pulumi_names
 
 from cutover.model.outputs import Outputs
 from cutover.model.secret import Secret
@@ -178,6 +180,56 @@ def test_one_engine_for_all_places_may_be_named() -> None:
     assert {one.name for one in declared.of(graph.PROVIDER)} == {"east", "west", "witness", "link"}
     for check in CHECKS:
         assert not list(check(declared)), check.__name__
+
+
+@pytest.mark.parametrize(
+    ("configured", "environment", "host"),
+    [
+        ({}, None, None),
+        ({}, "unix:///of/the/environment", "unix:///of/the/environment"),
+        ({"docker:host": "tcp://10.0.0.5:2376"}, "unix:///of/the/environment", "tcp://10.0.0.5:2376"),
+        ({"docker:host": "tcp://10.0.0.5:2376"}, None, "tcp://10.0.0.5:2376"),
+    ],
+)
+def test_places_without_hosts_have_providers_of_one_engine(
+    configured: Mapping[str, Any], environment: str | None, host: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is said of the engine where nothing is known of it: the provider finds its usual socket."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    if environment:
+        monkeypatch.setenv("DOCKER_HOST", environment)
+    told = {one.name: dict(one.properties) for one in declare("dev", **configured).of(graph.PROVIDER)}
+    assert told == dict.fromkeys(("east", "west", "witness", "link"), {"host": host} if host else {})
+
+
+def test_a_host_of_a_place_is_stronger_than_the_one_for_all() -> None:
+    for_all: Mapping[str, Any] = {"docker:host": "tcp://10.0.0.5:2376"}
+    declared = declare("staging", **for_all)
+    told = {one.properties["host"] for one in declared.of(graph.PROVIDER)}
+    assert told == set(declared.outputs[SETTINGS]["hosts"].values())
+
+
+def test_what_else_pulumi_is_told_of_an_engine_reaches_the_providers() -> None:
+    """Goal: none of the `docker:` keys is lost, which reach a default provider by themselves.
+
+    Method: compare what our providers are told with the keys as Pulumi hands them over: objects as JSON.
+    """
+    told: Mapping[str, Any] = {
+        "host": "tcp://10.0.0.5:2376",
+        "context": "far",
+        "certPath": "/srv/certs",
+        "caMaterial": "CA",
+        "certMaterial": "CERT",
+        "keyMaterial": "KEY",
+        "sshOpts": '["-i", "id"]',
+        "registryAuth": '[{"address": "registry.example", "username": "u", "password": "p"}]',
+        "disableDockerDaemonCheck": "true",
+    }
+    configured: Mapping[str, Any] = {f"docker:{key}": value for key, value in told.items()}
+    for one in declare("dev", **configured).of(graph.PROVIDER):
+        assert dict(one.properties) == told
+        assert {"keyMaterial", "registryAuth"} <= one.secrets
+    assert told.keys() == set(input_type_py_to_pulumi_names(docker.ProviderArgs).values())
 
 
 def test_disks_of_the_machine_take_the_place_of_volumes() -> None:

@@ -189,7 +189,20 @@ def unnamed(patch: Patch) -> None:
 
 
 def any_engine(patch: Patch) -> None:
-    patch.setattr(place, "engine", lambda name, host, parent: None)
+    patch.setattr(place, "engine", lambda name, args, parent: None)
+
+
+def the_engine_of_this_machine(patch: Patch) -> None:
+    """Make a provider for each place, all of one host."""
+    given = network.engine
+    here = docker.ProviderArgs(host="unix:///var/run/docker.sock")
+    patch.setattr(place, "engine", lambda name, args, parent: given(name, here, parent))
+
+
+def the_link_elsewhere(patch: Patch) -> None:
+    given = network.engine
+    there = docker.ProviderArgs(host="ssh://elsewhere")
+    patch.setattr(network, "engine", lambda name, args, parent: given(name, there, parent))
 
 
 def nobodys(patch: Patch) -> None:
@@ -212,7 +225,10 @@ MISTAKES: tuple[tuple[Check, str, Mistake], ...] = (
     (checks.containers_need_what_they_use, "dev", names_instead_of_resources),
     (checks.stores_come_first, "dev", options_with(depends_on=[])),
     (checks.everything_has_a_parent, "dev", options_with(parent=None)),
+    (checks.each_place_has_its_own_engine, "dev", any_engine),
+    (checks.each_place_has_its_own_engine, "dev", the_link_elsewhere),
     (checks.each_place_has_its_own_engine, "staging", any_engine),
+    (checks.each_place_has_its_own_engine, "staging", the_engine_of_this_machine),
     (checks.names_are_explicit, "dev", unnamed),
     (checks.names_are_explicit, "dev", options_with(delete_before_replace=False)),
     (checks.everything_says_whose_it_is, "dev", nobodys),

@@ -7,13 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pulumi_policy import PolicyCustomTimeouts, PolicyResource, PolicyResourceOptions, StackValidationArgs
+from pulumi_policy import (
+    PolicyCustomTimeouts,
+    PolicyProviderResource,
+    PolicyResource,
+    PolicyResourceOptions,
+    StackValidationArgs,
+)
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from infra.policy.declared import CONTAINER, NOT_YET, SITE, Box, Declared, Plan
 from infra.policy.pack import plan_of, policies
 from infra.policy.rules import RULES, judge
-from resilience_tests.spec.infra.program.graph import as_it_is, declare
+from resilience_tests.spec.infra.program.graph import PROVIDER, as_it_is, declare
 
 STACKS = ("dev", "staging")
 
@@ -188,7 +194,8 @@ def test_two_places_on_one_machine_die_together() -> None:
 def test_folders_of_the_same_name_on_two_machines_are_two_folders() -> None:
     disks = dict.fromkeys(("east", "west", "witness"), "/srv/cutover")
     assert judge(declare("staging", disks=disks).plan) == {}
-    assert set(judge(declare("dev", disks=disks).plan)) == {"delete-replication"}
+    shared = [shown(one) for one in declare("dev", disks=disks).plan]
+    assert set(judge(plan_of(shared))) == {"delete-replication"}
 
 
 def test_settings_that_are_unsafe_are_found_through_the_program() -> None:
@@ -220,7 +227,9 @@ def shown(one: Declared) -> PolicyResource:
         urn=one.urn,
         name=one.name,
         opts=options,
-        provider=None,
+        provider=PolicyProviderResource(
+            PROVIDER, {"host": one.engine} if one.engine else {}, f"provider-of-{one.name}", one.name
+        ),
         parent=None,
         dependencies=[],
         property_dependencies={},
@@ -230,7 +239,7 @@ def shown(one: Declared) -> PolicyResource:
 @pytest.mark.parametrize("stack", STACKS)
 def test_pulumi_shows_the_policies_the_same_plan(stack: str) -> None:
     resources = [shown(one) for one in plan(stack)]
-    told = [replace(one, properties={**one.properties, "id": NOT_YET}, engine="") for one in plan(stack)]
+    told = [replace(one, properties={**one.properties, "id": NOT_YET}) for one in plan(stack)]
     assert plan_of(resources) == told
 
 
