@@ -48,7 +48,8 @@ class StackSettings:
     s3_keys: str = "any"  #: `paths` for a server that keeps keys as paths of files; see ObjectStore.keys
     health_interval: str = "5s"
     """Between two health checks, in Go's own form. Each starts a process in its container, so a short
-    one keeps a small machine busy; a longer one is how much later `pulumi up` sees that all serve."""
+    one keeps a small machine busy; a longer one is how much later `pulumi up` sees that all serve, twice:
+    first of the stores, then of what uses them. A new one makes every container anew."""
     postgres: Mapping[str, str] = field(default_factory=lambda: dict(DURABLE))
     disks: Mapping[str, str] = field(default_factory=dict)  #: folder of a place's machine to keep its data in
     labels: Mapping[str, str] = field(default_factory=dict)  #: put on everything that is made
