@@ -52,7 +52,7 @@ def container_args(container: Container, given: Given) -> docker.ContainerArgs:
         wait=True if container.health else None,
         wait_timeout=WAIT_SECONDS if container.health else None,
         restart="no",
-        must_run=not container.once,
+        must_run=not container.once,  # how one that ends by itself has ended, the provider tells nobody
         destroy_grace_seconds=STOP_SECONDS,
         log_driver="json-file",
         log_opts=dict(LOG_OPTIONS),
