@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from infra.components.exports import Published
 from infra.policy.declared import CONTAINER, IMAGE, NETWORK
-from infra.topology import WITNESS
-from resilience_tests.spec.infra.program.graph import KEY, PROVIDER, Graph
+from infra.topology import WITNESS, two_sites
+from resilience_tests.spec.infra.program.graph import PROVIDER, Graph
 
 VOLUME = "docker:index/volume:Volume"
 STACK = "pulumi:pulumi:Stack"
@@ -218,14 +219,14 @@ def data_outlive_new_labels(graph: Graph) -> Iterator[str]:
 
 
 def secrets_are_marked(graph: Graph) -> Iterator[str]:
-    """Files are secrets, and neither the key nor what is derived from it is in a plain property."""
+    """Files and variables are secrets, and neither the key nor what is derived from it is in the clear."""
     for one in graph.containers():
-        if one.properties.get("uploads") and "uploads" not in one.secrets:
-            yield f"{one.name} shows its files"
-    derived = set(secret_texts(graph))
+        for shown in {"uploads", "envs"} & one.properties.keys() - one.secrets:
+            yield f"{one.name} shows its {shown}"
+    derived = secrets_of(Published.read(graph.outputs))
     for one in graph.registered.values():
-        if shown := [text for text in derived if text in one.plain]:
-            yield f"{one.type} {one.name} shows {len(shown)} secret(s)"
+        if found := [text for text in derived if text in one.plain]:
+            yield f"{one.type} {one.name} shows {len(found)} secret(s)"
     if graph.secret_outputs != {"key"}:
         yield f"the secret outputs are {sorted(graph.secret_outputs)}"
     for name, value in graph.outputs.items():
@@ -278,18 +279,19 @@ def is_in_form_of_go(duration: str) -> bool:
     return re.fullmatch(r"[1-9]\d{0,2}(?:\.\d*[1-9])?ms", duration) is not None
 
 
-def secret_texts(graph: Graph) -> Iterator[str]:
-    """The stack's key, and every password and secret key in the uploaded files."""
-    yield KEY
-    for one in graph.containers():
-        for file in one.properties.get("uploads", ()):
-            if re.search(r"credentials/|keys\.json|passwords\.json", file["file"]):
-                yield from re.findall(r'"([\w-]{32})"', file["content"])
+def secrets_of(published: Published) -> set[str]:
+    """The stack's key, and every password and secret key that is derived from it."""
+    keys = published.keys
+    passwords = {one.reveal() for site in SITES for one in keys.passwords(site).values()}
+    pairs = {secret for place in two_sites().places for secret in keys.of_store(place).values()}
+    return {published.key.reveal(), *passwords, *pairs}
 
 
 def _said(graph: Graph, site: str) -> Iterator[str]:
     other = SITES[1 - SITES.index(site)]
-    secret = re.compile("|".join(re.escape(text) for text in sorted(secret_texts(graph))))
+    secret = re.compile(
+        "|".join(re.escape(text) for text in sorted(secrets_of(Published.read(graph.outputs))))
+    )
     for one in graph.registered.values():
         if graph.place_of(one) == site and one.type != STACK:
             needed = {"needs": [graph.registered[urn].name for urn in one.needs]}

@@ -20,10 +20,25 @@ from infra.policy.declared import CONTAINER, Declared, Plan
 from resilience_tests.style.sources import ROOT
 
 PROGRAM = ROOT / "infra" / "__main__.py"
-STACKS = ROOT / "infra" / "stacks"
+CONFIGURATIONS = ROOT / "infra" / "stacks"
 KEY = "0123456789-a-key-of-some-length"
 IMAGE = "cutover-site:of-a-test"
 PROVIDER = "pulumi:providers:docker"
+
+FOREIGN: Mapping[str, Any] = {
+    "s3Image": "store:1",
+    "s3Command": ["--listen", ":7000"],
+    "s3Variables": ["ROOT_USER", "ROOT_PASSWORD"],
+    "s3Health": ["CMD", "true"],
+    "s3Data": "/var/store",
+    "s3Port": "7000",
+}
+"""A store of somebody else, which takes its keys from its environment."""
+
+OWN_STORE = "dev-with-a-store-of-its-own"
+
+STACKS = ("dev", "staging", OWN_STORE)
+"""What must hold is looked at for each of these: the stacks of the repository, and `dev` with FOREIGN."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +184,7 @@ def configured(stack: str, **changed: Any) -> dict[str, str]:
 
     A key is one of ours, unless it names its namespace: `docker:host`.
     """
-    file = yaml.safe_load((STACKS / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
+    file = yaml.safe_load((CONFIGURATIONS / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
     given = dict(file["config"]) | {"cutover:image": IMAGE, "cutover:key": KEY}
     given |= {key if ":" in key else f"cutover:{key}": value for key, value in changed.items()}
     return {
@@ -181,13 +196,15 @@ def configured(stack: str, **changed: Any) -> dict[str, str]:
 
 def declare(stack: str, *, preview: bool = False, **changed: Any) -> Graph:
     """Run the program under the configuration of a stack, and return what it registers."""
+    if stack == OWN_STORE:
+        stack, changed = "dev", {**FOREIGN, **changed}
     run = functools.partial(_declare, stack, configured(stack, **changed), preview=preview)
     return contextvars.copy_context().run(run)
 
 
 @functools.cache
 def as_it_is(stack: str) -> Graph:
-    """Return what the program registers for a stack of the repository; the same graph each time."""
+    """Return what the program registers for one of STACKS; the same graph each time."""
     return declare(stack)
 
 

@@ -8,8 +8,10 @@ import pulumi
 import pulumi_docker as docker
 import pytest
 
+from cutover.model.secret import Secret
 from infra.blueprint.addresses import Addresses
 from infra.blueprint.containers import Blueprint, Container, Health
+from infra.blueprint.keys import Keys
 from infra.components import container, contents, labels, network, place, stack
 from infra.components.container import Given
 from infra.components.network import Link
@@ -17,9 +19,9 @@ from infra.components.site import Site
 from infra.components.witness import Witness
 from resilience_tests.spec.infra.program import checks
 from resilience_tests.spec.infra.program.checks import CHECKS, Check
-from resilience_tests.spec.infra.program.graph import as_it_is, declare
+from resilience_tests.spec.infra.program.graph import KEY, OWN_STORE, STACKS, as_it_is, declare
 
-STACKS = ("dev", "staging")
+A_PASSWORD = Keys(Secret(KEY)).passwords("west")["checker"].reveal()
 
 Patch = pytest.MonkeyPatch
 Mistake = Callable[[Patch], None]
@@ -111,6 +113,22 @@ def files_as_they_are(patch: Patch) -> None:
     kept = contents.Contents._file
     patch.setattr(
         contents.Contents, "_file", lambda self, one, path: pulumi.Output.unsecret(kept(self, one, path))
+    )
+
+
+def variables_as_they_are(patch: Patch) -> None:
+    """Give the variables as plain texts."""
+    kept = contents.Contents._variable
+    patch.setattr(
+        contents.Contents, "_variable", lambda self, one, name: pulumi.Output.unsecret(kept(self, one, name))
+    )
+
+
+def password_in_a_label(patch: Patch) -> None:
+    """Put the password of a database into a label."""
+    given = labels.Labels.of
+    patch.setattr(
+        labels.Labels, "of", lambda self, where, kind: {**given(self, where, kind), "team": A_PASSWORD}
     )
 
 
@@ -253,6 +271,8 @@ MISTAKES: tuple[tuple[Check, str, Mistake], ...] = (
     (checks.data_outlive_new_labels, "dev", options_with(ignore_changes=[])),
     (checks.secrets_are_marked, "dev", files_as_they_are),
     (checks.secrets_are_marked, "dev", key_as_it_is),
+    (checks.secrets_are_marked, "dev", password_in_a_label),
+    (checks.secrets_are_marked, OWN_STORE, variables_as_they_are),
     (checks.sites_differ_only_in_name_region_and_addresses, "dev", a_longer_check_in_the_west),
 )
 

@@ -19,9 +19,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 from infra.policy.declared import CONTAINER, NOT_YET, SITE, Box, Declared, Plan
 from infra.policy.pack import plan_of, policies
 from infra.policy.rules import RULES, judge
-from resilience_tests.spec.infra.program.graph import PROVIDER, as_it_is, declare
-
-STACKS = ("dev", "staging")
+from resilience_tests.spec.infra.program.graph import PROVIDER, STACKS, as_it_is, declare
 
 
 def plan(stack: str) -> Plan:
