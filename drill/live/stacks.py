@@ -70,7 +70,7 @@ class NoSuchKind(ValueError):
         super().__init__(
             f"{named!r} is no stack to drill on: say embedded (processes of this machine), docker "
             f"(containers of the engine here) or pulumi:NAME (the stack that `pulumi up` made). A drill "
-            f"kills sites, so an outputs.json is not enough."
+            f"kills sites, so an outputs.json is not enough (docs/explanation/decisions/0013)."
         )
 
 

@@ -100,5 +100,6 @@ def _why_not_a_url(url: str) -> str:
         f"--s3-server {url}: a drill kills, pauses and cuts off the object store of each site together with "
         f"the site, and a server that stands already would live through all of it, so nothing that such a "
         f"drill says about a dead site would be true. Judge that server by its promises "
-        f"(python -m resilience_tests.contract.s3.matrix {url}), and drill on {' or '.join(NAMES)}"
+        f"(python -m resilience_tests.contract.s3.matrix {url}), and drill on {' or '.join(NAMES)} "
+        f"(docs/explanation/decisions/0013)"
     )
