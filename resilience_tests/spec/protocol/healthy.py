@@ -8,9 +8,9 @@ drain up, a survivor is promoted, an operator wants something.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
-from cutover.engine.act import Executor, _disqualified, _eligible, _given_up, _promoted, _reunited
-from cutover.errors import CutoverError, DrainLost, StaleTerm
+from cutover.errors import CutoverError, StaleTerm
 from cutover.model.action import (
     Action,
     CloseSite,
@@ -21,23 +21,20 @@ from cutover.model.action import (
     GiveUpDrain,
     GrantEpoch,
     Guard,
-    MarkEligible,
-    OpenSite,
     PromoteSite,
     VerifyDelta,
     action_to_json,
 )
 from cutover.model.journal import Entry, Intent, Kind
 from cutover.model.observation import Observation
-from cutover.model.register import Drain, Grant
+from cutover.model.register import Grant
 from cutover.protocol.advance import ENDED, advance
 from cutover.protocol.attend import may_be_promoted
 from cutover.protocol.moves import CarryOn, Move, Wait
 from cutover.protocol.promote import promoted
 from cutover.protocol.replay import State, replay
-from resilience_tests.spec.protocol.worlds import CLOSED, END, GRANT, OPEN, PLAN
+from resilience_tests.spec.protocol.worlds import CLOSED, END, GRANT, LONG, OPEN, PLAN, changed
 
-LONG = 1e6
 SERVING = replace(GRANT, eligible=(), term=1)
 COMMANDS = {
     "resume": Intent.RESUME,
@@ -138,7 +135,7 @@ def _carried_out(life: Life, action: Action) -> Life:
     if life.gone and at_sites and getattr(action, "site", life.gone) == life.gone:
         return life
     try:
-        grant = _changed(life, action)
+        grant = changed(life.grant, Guard(life.term, life.state.move_n), action)
     except StaleTerm:
         term = life.grant.term + 1
         return replace(life, term=term, grant=replace(life.grant, term=term))
@@ -151,31 +148,6 @@ def _carried_out(life: Life, action: Action) -> Life:
         facts = {"clean": True}
     done = replace(life, grant=grant)
     return done.written(Kind.DONE, actions=(action_to_json(action),), facts=facts)
-
-
-def _changed(life: Life, action: Action) -> Grant:
-    grant, guard = life.grant, Guard(life.term, life.state.move_n)
-    match action:
-        case DeclareDrain(site):
-            if grant.serving != site:
-                raise DrainLost(leaving=site)
-            return replace(grant, drain=Drain(leaving=site, seconds=5.0, term=guard.term, entry=guard.entry))
-        case GrantEpoch(site):
-            return Executor._granted(None, grant, guard, site) or grant  # type: ignore[arg-type]
-        case GiveUpDrain(site):
-            return _given_up(grant, guard, site) or grant
-        case MarkEligible(site):
-            return _eligible(grant, guard, site) or grant
-        case Disqualify(site):
-            return _disqualified(grant, guard, site) or grant
-        case EndParting(site):
-            return _reunited(grant, guard, site) or grant
-        case PromoteSite(site, count):
-            return _promoted(grant, guard, site, count) or grant
-        case OpenSite(site):
-            if grant.serving != site or grant.drain is not None:
-                raise DrainLost(leaving=site)
-    return grant
 
 
 def events(life: Life) -> Iterator[tuple[str, Life]]:
@@ -202,6 +174,39 @@ def _happenings(life: Life) -> Iterator[tuple[str, Life]]:
     late = turn(life, silent=LONG)
     if isinstance(late, Life):
         yield "a turn while nothing is heard of the lease", late
+
+
+BEGUN = Life(state=State(term=1, next_n=1), grant=SERVING)
+
+
+@cache
+def lives_after(between: int) -> dict[Life, str]:
+    """Every life that so many events lead to, each with its story; lives that mean the same count once."""
+    found: dict[Life, tuple[Life, str]] = {}
+    frontier = {BEGUN.normal: (BEGUN, "it begins")}
+    for left in range(between, -1, -1):
+        behind: dict[Life, tuple[Life, str]] = {}
+        for life, story in frontier.values():
+            for one in _straight(life):
+                if one.normal in found:
+                    break
+                found[one.normal] = one, story
+                for name, other in events(one) if left else ():
+                    at = f"{story}; at {one.state.stage.value} with {len(one.state.pending)} to do: {name}"
+                    behind.setdefault(other.normal, (other, at))
+        frontier = behind
+    return dict(found.values())
+
+
+def _straight(life: Life) -> list[Life]:
+    """A life and what follows while nothing happens and nobody has to be asked."""
+    passed = [life]
+    for _ in range(60):
+        after = turn(passed[-1])
+        if isinstance(after, Wait) or after == passed[-1]:
+            break
+        passed.append(after)
+    return passed
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,45 +22,13 @@ from cutover.protocol.moves import CarryOn, Move, Wait
 from cutover.protocol.preview import MOVES_MAX, preview
 from cutover.protocol.promote import promoted
 from cutover.protocol.replay import State, replay
-from resilience_tests.spec.protocol.healthy import LONG, SERVING, Life, events, to_its_end, turn
-from resilience_tests.spec.protocol.worlds import GRANT, PLAN
-
-BEGUN = Life(state=State(term=1, next_n=1), grant=SERVING)
+from resilience_tests.spec.protocol.healthy import BEGUN, Life, lives_after, to_its_end, turn
+from resilience_tests.spec.protocol.worlds import GRANT, LONG, PLAN
 
 
 @pytest.fixture(scope="module")
 def lives() -> dict[Life, str]:
-    """Every life that three events lead to, each with its story; lives that mean the same count once."""
     return lives_after(3)
-
-
-def lives_after(between: int) -> dict[Life, str]:
-    """The same for any number of events."""
-    found: dict[Life, tuple[Life, str]] = {}
-    frontier = {BEGUN.normal: (BEGUN, "it begins")}
-    for left in range(between, -1, -1):
-        behind: dict[Life, tuple[Life, str]] = {}
-        for life, story in frontier.values():
-            for one in _straight(life):
-                if one.normal in found:
-                    break
-                found[one.normal] = one, story
-                for name, other in events(one) if left else ():
-                    at = f"{story}; at {one.state.stage.value} with {len(one.state.pending)} to do: {name}"
-                    behind.setdefault(other.normal, (other, at))
-        frontier = behind
-    return dict(found.values())
-
-
-def _straight(life: Life) -> list[Life]:
-    """A life and what follows while nothing happens and nobody has to be asked."""
-    passed = [life]
-    for _ in range(60):
-        after = turn(passed[-1])
-        if isinstance(after, Wait) or after == passed[-1]:
-            break
-        passed.append(after)
-    return passed
 
 
 @pytest.mark.parametrize("prefer", ["complete", "roll-back"])
