@@ -4,7 +4,8 @@
      "load": {"clients": 4, "uploads": 8, "others": 18, "pace_seconds": 0.5},
      "strikes": [{"fault": "kill", "victim": "source", "point": "drain/close-site:after", "seconds": 0.8}]}
 
-A seed means another run after any change of code; a crash point means the same.
+A seed means another run after any change of code; a crash point means the same. A schedule that is kept says
+how it `ends` now that what it found is mended (`held`, or `blunt` or `stranded` with a `because`), too.
 """
 
 import json
@@ -18,6 +19,9 @@ from drill.points import Point
 SCHEMA = 1
 TIME = "t="
 """How a point begins that is a time: `t=1.250`, in seconds since the drill began."""
+
+ENDS = ("", "held", "blunt", "stranded")
+"""How a drill may be said to end; empty: nobody knows yet."""
 
 T = TypeVar("T")
 
@@ -77,6 +81,8 @@ class Schedule:
     load: Load = field(default_factory=Load)
     plant: str | None = None
     found: str = ""  #: what it once showed
+    ends: str = ""  #: how it must end now that this is mended: one of `ENDS`
+    because: str = ""  #: why it does not simply hold
 
     @property
     def name(self) -> str:
@@ -88,6 +94,7 @@ class Schedule:
         """As it stands in a file; what is as usual is left out."""
         told: dict[str, Any] = {"schema": SCHEMA, "found": self.found, "seed": self.seed}
         told |= {"ending": self.ending, "plant": self.plant, "load": _unusual(self.load, Load())}
+        told |= {name: said for name in ("ends", "because") if (said := getattr(self, name))}
         told["strikes"] = [_plain(strike) for strike in self.strikes]
         return told
 
@@ -115,6 +122,8 @@ def schedule_from_json(told: object, where: str = "schedule") -> Schedule:
         raise ScheduleBroken(where, "`strikes` is no list")
     load = _made(Load, _object(found.pop("load", {}), f"{where}, load"), f"{where}, load")
     read = _made(Schedule, found, where)
+    if read.ends not in ENDS or bool(read.because) != (read.ends not in ("", "held")):
+        raise ScheduleBroken(where, "`ends` is held, or blunt or stranded with a `because`, or is not there")
     return replace(
         read,
         load=load,
