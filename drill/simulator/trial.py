@@ -25,15 +25,16 @@ class Trial:
     plant: Plant
     caught: bool
     seeds: int  #: migrations that it took, or all that were tried
+    seed: int  #: the last of them
 
 
 def trial(plant: Plant, first_seed: int = 0) -> Trial:
     """Put the bug into one migration after the other until it is caught, or has had its number."""
-    for tried in range(1, plant.seeds + 1):
-        ended = under(plant.under, first_seed + tried - 1, plant)
+    for tried, seed in enumerate(range(first_seed, first_seed + plant.seeds), start=1):
+        ended = under(plant.under, seed, plant)
         if ended.finding(plant.checker).verdict is Verdict.VIOLATED:
-            return Trial(plant, caught=True, seeds=tried)
-    return Trial(plant, caught=False, seeds=plant.seeds)
+            return Trial(plant, caught=True, seeds=tried, seed=seed)
+    return Trial(plant, caught=False, seeds=plant.seeds, seed=first_seed + plant.seeds - 1)
 
 
 def under(circumstances: Circumstances, seed: int, plant: Plant | None = None) -> Rehearsal:
