@@ -30,9 +30,10 @@ from drill.planted.plant import Plant
 from drill.planted.position_after_copy import POSITION_AFTER_COPY
 from drill.planted.position_ahead import POSITION_AHEAD
 from drill.planted.reapers import BYTES_GO_WITH_THE_ROW, REAPED_AHEAD
+from drill.planted.refusal_taken_for_done import REFUSAL_TAKEN_FOR_DONE, REQUEST_TAKEN_FOR_TWO
 from drill.planted.register_by_habit import CANCELLED_TOO_LATE, REGISTER_OVERWRITTEN
 from drill.planted.row_before_bytes import ROW_BEFORE_BYTES
-from drill.planted.sent_again_as_new import SENT_AGAIN_AS_NEW
+from drill.planted.sent_again_as_new import SENT_AGAIN_AS_NEW, UNKNOWN_TAKEN_FOR_FAILED
 from drill.planted.sequences_left import SEQUENCES_LEFT
 from drill.planted.survivors import CEILINGS_IGNORED, ELIGIBLE_AT_ONCE
 from drill.planted.taken_for_done import TAKEN_FOR_DONE
@@ -42,12 +43,14 @@ from drill.planted.way_back_late import WAY_BACK_LATE
 from drill.planted.without_brake import WITHOUT_BRAKE
 from drill.planted.witness_believed import WITNESS_BELIEVED
 from drill.planted.writer_not_frozen import WRITER_NOT_FROZEN
+from drill.planted.writers_not_awaited import WRITERS_NOT_AWAITED
 
 PLANTS: Mapping[str, Plant] = {
     plant.name: plant
     for plant in (
         OPEN_BEFORE_CLOSE,
         WRITER_NOT_FROZEN,
+        WRITERS_NOT_AWAITED,
         ANSWER_WITHOUT_CHECK,
         HEIR_IN_A_HURRY,
         LEASE_WITHOUT_END,
@@ -83,6 +86,8 @@ PLANTS: Mapping[str, Plant] = {
         TAIL_DISCARDED,
         COUNTERS_OVERWRITTEN,
         STRANGERS_DELETED,
+        REFUSAL_TAKEN_FOR_DONE,
+        REQUEST_TAKEN_FOR_TWO,
         UNLINKED_IN_NAME,
         APPLIES_WHILE_SERVING,
         ZERO_ON_TIME_OUT,
@@ -92,6 +97,7 @@ PLANTS: Mapping[str, Plant] = {
         NEVER_RECOVERS,
         SEQUENCES_LEFT,
         SENT_AGAIN_AS_NEW,
+        UNKNOWN_TAKEN_FOR_FAILED,
         CEILINGS_IGNORED,
         WITNESS_BELIEVED,
         ELIGIBLE_BY_COUNT,

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from cutover.errors import Inconclusive
 from cutover.model.change import Change, Delete, Key, Truncate
 from cutover.model.stage import Stage
 from drill.planted.plant import Circumstances
@@ -153,6 +154,19 @@ async def _coordinator_sleeps(world: "World") -> None:
     await asyncio.sleep(0.6)
 
 
+async def _answers_lost(world: "World") -> None:
+    """One in eight of the source's backends dies between its commit and its answer, while all is copied."""
+    chance, host = world.random("answers lost"), world.hosts[world.plan.source]
+
+    async def dies(moment: str) -> None:
+        if moment == "committed" and chance.random() < 1 / 8:
+            raise Inconclusive("the backend died before it had answered")
+
+    host.trap = dies
+    await until(world, Stage.VERIFY)
+    host.trap = None
+
+
 WORKER_DIES = Circumstances(told="the target's worker dies 25 times", disturb=_worker_dies_often)
 WORKER_STANDS_STILL = Circumstances(
     told="the target's worker is away for a while", disturb=_worker_stands_still
@@ -213,6 +227,13 @@ TARGET_DIES_DRAINED = Circumstances(
         Strike(fault="partition", victim="sites", point="cut-over/move-sequences:before", seconds=3.0),
         Strike(fault="power-cut", victim="target", point="cut-over/move-sequences:before", seconds=0.8),
     ),
+)
+WRITER_HELD_UP = Circumstances(
+    told="a transaction stands still between its fence and its commit as the drain begins",
+    strikes=(Strike(fault="pause", victim="backend", point="drain/declare-drain:before", seconds=1.0),),
+)
+ANSWERS_LOST = Circumstances(
+    told="now and then a backend of the source dies before it has answered", disturb=_answers_lost
 )
 COORDINATOR_SLEEPS = Circumstances(
     told="a coordinator freezes as it opens the target, and wakes after another one has rolled back",
