@@ -18,7 +18,7 @@ from drill.planted.eligible_by_count import ELIGIBLE_BY_COUNT
 from drill.planted.end_before_close import END_BEFORE_CLOSE
 from drill.planted.feeds import FEED_GENERIC, FEED_REPEATS
 from drill.planted.last_writer_by_clock import LAST_WRITER_BY_CLOCK
-from drill.planted.leases import HEIR_IN_A_HURRY, LEASE_BY_THE_HOUR, LEASE_WITHOUT_END
+from drill.planted.leases import HEIR_IN_A_HURRY, LEASE_BY_THE_HOUR, LEASE_WITHOUT_END, LOAN_FORGOTTEN
 from drill.planted.made_up import OLD_PAGE_AS_KNOWN, ZERO_ON_TIME_OUT
 from drill.planted.merges import COUNTERS_OVERWRITTEN, LOSER_DROPPED, STRANGERS_DELETED, TAIL_DISCARDED
 from drill.planted.never_recovers import NEVER_RECOVERS
@@ -55,6 +55,7 @@ PLANTS: Mapping[str, Plant] = {
         HEIR_IN_A_HURRY,
         LEASE_WITHOUT_END,
         LEASE_BY_THE_HOUR,
+        LOAN_FORGOTTEN,
         ROW_BEFORE_BYTES,
         BYTES_NEVER_COPIED,
         TAKEN_FOR_DONE,

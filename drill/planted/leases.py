@@ -1,4 +1,4 @@
-"""Leases that are measured wrongly: by an heir in a hurry, by two clocks, or by nobody."""
+"""Leases that are measured wrongly: by an heir in a hurry, by two clocks, by nobody, or a loan forgotten."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from cutover.ports.witness import Register
 from cutover.protocol.attend import Duty, Watch
 from drill.planted.around import Around, around_sites
 from drill.planted.plant import Plant
-from drill.planted.troubles import CLOCK_AHEAD, NOBODY_RENEWS
+from drill.planted.troubles import CLOCK_AHEAD, HEARD_BY_THE_HEIR, NOBODY_RENEWS
 
 Attend = Callable[[Plan, str, Fence, Grant, Watch], tuple[Duty, ...]]
 
@@ -48,6 +48,14 @@ class NeverEnding(Around):
 
 def _never_ending(parts: Parts) -> Parts:
     return around_sites(parts, lambda _, inner: NeverEnding(inner))
+
+
+class Forgetful(Around):
+    """A site that lends, and remembers nothing of it."""
+
+    async def withhold(self, *, epoch: int, lease_count: int) -> bool:
+        """Nothing runs, as far as it knows."""
+        return True
 
 
 class StampedRegister(Around):
@@ -131,4 +139,14 @@ LEASE_BY_THE_HOUR = Plant(
     processes=frozenset({"agent", "coordinator"}),
     under=CLOCK_AHEAD,
     in_parts=_by_the_hour,
+)
+
+LOAN_FORGOTTEN = Plant(
+    name="loan-forgotten",
+    rule="S1c",
+    checker="split_brain",
+    about="a survivor is promoted without regard to the lease that it has lent its peer",
+    processes=frozenset({"agent", "coordinator"}),
+    under=HEARD_BY_THE_HEIR,
+    in_parts=lambda parts: around_sites(parts, lambda _, inner: Forgetful(inner)),
 )

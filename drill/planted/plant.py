@@ -28,6 +28,7 @@ class Circumstances:
     copying: bool = False  #: many clients while tables are copied and few later: nothing mends a bad copy
     operations: int | None = None  #: how many there are that are no uploads, at least; None: the usual
     strikes: tuple[Strike, ...] = ()  #: faults; with them users go on more slowly, and for longer
+    lending: bool = False  #: the plan lets the peer lend leases; users go on as with strikes
     disturb: Disturb | None = None  #: what no fault does; not together with strikes
 
 

@@ -8,6 +8,7 @@ from cutover.model.change import Change, Delete, Key, Truncate
 from cutover.model.stage import Stage
 from drill.planted.plant import Circumstances
 from drill.schedule import Strike
+from drill.simulator.places import WITNESS
 
 if TYPE_CHECKING:
     from cutover.adapters.memory.server import MemoryServer
@@ -167,6 +168,31 @@ async def _answers_lost(world: "World") -> None:
     host.trap = None
 
 
+async def _witness_back_for_the_heir(world: "World") -> None:
+    """The witness is dead for longer than a lease, and the target, which serves, does not hear it again."""
+    lease, witness = world.plan.lease, world.hosts[WITNESS]
+    await until(world, Stage.SOAK)
+    await asyncio.sleep(lease.seconds / 2)
+    await _renewed_and_seen(world)
+    await witness.die()
+    await asyncio.sleep(lease.seconds + lease.margin + 0.5)
+    ways = world.network.between(world.plan.target, [WITNESS])
+    for way in ways:
+        way.cuts += 1
+    witness.up = True
+    await asyncio.sleep(2 * lease.seconds)
+    for way in ways:
+        way.cuts -= 1
+
+
+async def _renewed_and_seen(world: "World") -> None:
+    """Wait until a lease was renewed, and then for a look of the peer's agent."""
+    grant = world.witness.grant()
+    while world.witness.grant() == grant:
+        await asyncio.sleep(world.plan.lease.seconds / 100)
+    await asyncio.sleep(world.plan.lease.seconds / 8)
+
+
 WORKER_DIES = Circumstances(told="the target's worker dies 25 times", disturb=_worker_dies_often)
 WORKER_STANDS_STILL = Circumstances(
     told="the target's worker is away for a while", disturb=_worker_stands_still
@@ -234,6 +260,11 @@ WRITER_HELD_UP = Circumstances(
 )
 ANSWERS_LOST = Circumstances(
     told="now and then a backend of the source dies before it has answered", disturb=_answers_lost
+)
+HEARD_BY_THE_HEIR = Circumstances(
+    told="the witness is gone while the peer lends, and comes back to the peer alone",
+    lending=True,
+    disturb=_witness_back_for_the_heir,
 )
 COORDINATOR_SLEEPS = Circumstances(
     told="a coordinator freezes as it opens the target, and wakes after another one has rolled back",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from drill.planted.plant import Circumstances, Plant
 from drill.schedule import Load, Schedule
-from drill.simulator.rehearsal import Conditions, Rehearsal, play, rehearse
+from drill.simulator.rehearsal import Conditions, Rehearsal, conditions_of, play, rehearse
 from drill.verdict import Verdict
 from drill.workload.clients import Amount
 
@@ -39,12 +39,13 @@ def trial(plant: Plant, first_seed: int = 0) -> Trial:
 
 def under(circumstances: Circumstances, seed: int, plant: Plant | None = None) -> Rehearsal:
     """One migration under these circumstances; without a plant it must hold."""
+    load = replace(LASTING, lending=circumstances.lending)
     if circumstances.strikes:
-        schedule = Schedule(
-            seed=seed, ending=circumstances.ending, strikes=circumstances.strikes, load=LASTING
-        )
+        schedule = Schedule(seed=seed, ending=circumstances.ending, strikes=circumstances.strikes, load=load)
         return play(schedule, plant=plant)
     conditions = CROWDED if circumstances.copying else BRISK
+    if circumstances.lending:
+        conditions = conditions_of(load)
     if circumstances.operations is not None:
         amount = replace(conditions.amount, others=circumstances.operations)
         conditions = replace(conditions, amount=amount)
