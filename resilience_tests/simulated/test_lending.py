@@ -78,15 +78,9 @@ def _seconds_without_a_write(told: Rehearsal, begins: float, ends: float) -> lis
 
 # -- only the witness is gone ----------------------------------------------------------------
 
-SILENT = pytest.mark.xfail(
-    strict=True,
-    reason="each look at a witness that does not answer takes 2 s, and the age of what the peer has is "
-    "taken only then: it is past the lag gate while users write, and the peer is never asked to lend",
-)
-
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("fault", ["kill", pytest.param("partition", marks=SILENT)])
+@pytest.mark.parametrize("fault", ["kill", "partition"])
 def test_while_only_the_witness_is_gone_users_write_on(stage: str, fault: str) -> None:
     told = _drilled(stage, (fault, "witness"), lending=True)
     struck, healed = _struck(told)
