@@ -24,7 +24,7 @@ class Column:
     type: str  #: as SQL, without a modifier: a cast to it never cuts a value
     array: str | None  #: as SQL, the type of an array of these; None: none that is read like others
     identity: str  #: ALWAYS, by default ("d") or none ("")
-    portable: bool  #: whether its binary form means the same in every database
+    portable: bool  #: whether its binary form can be read, and means the same, in every database
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,16 @@ class Described:
         return " or ".join(f"({self.order_list}) = {self.constant(key)}" for key in keys) or "false"
 
 
+# Of the server's own types reg* name things by numbers of this database, an empty tsquery or vector
+# of numbers is not read again in its binary form, and aclitem and gtsvector have none.
 _COLUMNS = """
 select a.attname,
     quote_ident(n.nspname) || '.' || quote_ident(t.typname),
     case when t.typtype in ('b', 'e', 'r') and e.typdelim = ',' then
         quote_ident(en.nspname) || '.' || quote_ident(e.typname) end,
     a.attidentity,
-    t.oid < 16384 and t.typname !~ '^_?reg' or t.typtype = 'e'
+    t.typtype = 'e' or t.oid < 16384
+        and t.typname !~ '^_?(reg|(tsquery|int2vector|oidvector|aclitem|gtsvector)$)'
 from pg_attribute a
     join pg_type t on t.oid = a.atttypid
     join pg_namespace n on n.oid = t.typnamespace
