@@ -1,4 +1,7 @@
-"""Time as one process knows it."""
+"""Time as one process knows it.
+
+Every adapter passes resilience_tests/contract/clock/.
+"""
 
 from typing import Protocol
 
