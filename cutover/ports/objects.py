@@ -1,8 +1,9 @@
 """One site's object store.
 
-Every adapter passes resilience_tests/contract/objects/. All methods raise
-SiteUnreachable when no answer came and nothing can have happened, and
-Inconclusive when it may have. `bucket` None means the site's own.
+Every adapter passes resilience_tests/contract/objects/ and .../kills/. All methods
+raise SiteUnreachable when no answer came and nothing can have happened, and
+Inconclusive when it may have. `bucket` None means the site's own. There is no
+listing: rows name the objects that there are to be.
 """
 
 from collections.abc import AsyncIterator

@@ -1,6 +1,6 @@
 """What the witness holds: the register and the journal.
 
-Every adapter passes resilience_tests/contract/witness/.
+Every adapter passes resilience_tests/contract/witness/ and .../kills/.
 """
 
 from typing import Protocol

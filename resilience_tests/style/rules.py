@@ -40,6 +40,9 @@ FUNCTION_LINES_MAX = 60
 POLLS = "polls until its deadline"
 """A comment that lets a sleep in a test stand: the loop around it ends at a condition or a deadline."""
 
+FREE_TO_SLEEP = ("resilience_tests/simulated/", "resilience_tests/contract/clock/")
+"""Tests for which a sleep costs no time, and those that judge sleeps."""
+
 _MACHINE = re.compile(r"(?<![\w.~$}/-])/(?:" + "|".join(("work", "root", "home")) + r")/[\w.]")
 _INDEX = re.compile(
     r"pypi\.(?:org|io)|pythonhosted|--(?:extra-)?index-url|--find-links|https?://[^\s]*/simple\b"
@@ -56,8 +59,8 @@ def drawer(source: Source) -> Iterator[str]:
 
 def sleep(source: Source) -> Iterator[str]:
     """Tests wait on an event or a condition with a deadline; `sleep(0)` only lets others have their turn."""
-    if not source.test or source.path.startswith("resilience_tests/simulated/"):
-        return  # in the simulator sleeping costs no time
+    if not source.test or source.path.startswith(FREE_TO_SLEEP):
+        return
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and _sleeps(node) and POLLS not in source.lines[node.lineno - 1]:
             yield (

@@ -17,6 +17,7 @@ from cutover.model.secret import Secret
 from cutover.ports.objects import ObjectStore
 from cutover.ports.witness import Journal, Register
 from drill.simulator import loop
+from drill.simulator.nap import Nap
 from drill.simulator.network import Network
 from drill.simulator.places import Host, Life
 from resilience_tests.contract.objects.server import QUICK
@@ -96,7 +97,7 @@ class MemoryPlace(Place):
         self._life.trap = hold
 
     async def held(self, count: int) -> None:
-        await asyncio.sleep(1)  # of virtual time: longer than any way, shorter than anybody's patience
+        await Nap(1)  # longer than any way takes, shorter than anybody's patience
         if self._life.trap is not None:
             assert self._held == count
 
