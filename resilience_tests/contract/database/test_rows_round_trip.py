@@ -9,6 +9,7 @@ from psycopg import AsyncRawCursor, Error
 from psycopg.rows import TupleRow
 
 from cutover.adapters.postgres.rows import PostgresRows
+from cutover.errors import Refused
 from cutover.model.change import UNCHANGED, Change, Key, Update
 from cutover.model.merge import Settled
 from cutover.model.position import Position
@@ -130,6 +131,29 @@ async def test_what_has_no_binary_form_that_can_be_read_again_is_copied_all_the_
         chunk = await link.rows.read_chunk(f"public.unsent{n}", None, 10)
         await link.place(chunk, (await link.until_mark(f"chunk {n}"))[-1])
         assert await printed(link.here, f"unsent{n}") == await printed(link.there, f"unsent{n}")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=Refused,
+    reason="errors of class 42 count as those of a statement, and the batch is refused again and again",
+)
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("regtype", "'only_there'::regtype"), ("regproc", "'abs(int)'::regprocedure::oid::regproc")],
+    ids=["which is not here", "which are several here"],
+)
+async def test_a_row_that_names_something_is_set_aside_and_holds_up_nobody(
+    database: Database, peer: Database, kind: str, value: str
+) -> None:
+    plan = plan_of(table("naming"), table("other"))
+    schema = f"create table naming (id int primary key, value {kind})"
+    other = "create table other (id int primary key)"
+    async with following(plan, database, peer, schema=(schema, other)) as link:
+        await peer.run("create type only_there as enum ()")
+        await peer.run(f"insert into naming values (1, {value})", "insert into other values (1)")
+        assert [row.table for row in await link.catch_up()] == ["public.naming"]
+        assert await database.rows("select id from other") == [(1,)]
 
 
 async def merge_out_and_in(link: Link, name: str, key: Key, logged: Change) -> None:
