@@ -41,6 +41,9 @@ METADATA = {
     "encoded": "=?UTF-8?Q?Gr=C3=BC=C3=9Fe?=",
     "empty": "",
     "inner": "two  blanks",
+    "path": "../../etc/x%00 \\ \u202e\u0301\U0010ffff",
+    "odd.name!#$%&'*+^_`|~": "name",
+    "long": "ü" * 600,  # S3 takes 2 KB of all names and values
 }
 HEADERS = {
     "Cache-Control": "private, max-age=60",
