@@ -91,7 +91,7 @@ def every_look() -> tuple[Observation, ...]:
 def every_case() -> Iterator[tuple[State, Observation]]:
     """All states that are odd in one thing with looks that are, and all usual ones with usual looks.
 
-    Before a cutover only a promotion names the target.
+    Before a cutover only a promotion names the target, or a grant that came late (test_overtaken.py).
     """
     for states, looks in ((_odd_states(), _odd_looks()), (_usual_states(), _usual_looks())):
         for seen in looks:
