@@ -53,7 +53,8 @@ def advance(plan: Plan, state: State, seen: Observation) -> Decision:
 
     A drain that no longer stands is looked at before anything else: the
     register alone decides, and what the journal still wants done may have been
-    overtaken by it.
+    overtaken by it. So has an early roll back, by a grant that came late: then
+    the way back begins where the target serves.
     """
     apart = _apart(plan, state, seen)
     if apart is not None:
@@ -62,7 +63,7 @@ def advance(plan: Plan, state: State, seen: Observation) -> Decision:
         undone = _undo_switch(plan, state, seen)
         if undone is not None:
             return undone
-    if state.wanted is Intent.ROLL_BACK and state.stage in EARLY:
+    if state.wanted is Intent.ROLL_BACK and state.stage in EARLY and seen.grant.serving == plan.source:
         return _roll_back_early(plan, state)
     if state.pending:
         return _carry_on(plan, state, seen)

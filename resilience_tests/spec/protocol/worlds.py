@@ -29,7 +29,6 @@ from cutover.model.plan import MergeRule, Plan, Table
 from cutover.model.position import Position
 from cutover.model.register import Drain, Grant, Parting, Unsent
 from cutover.model.stage import Direction, Stage
-from cutover.protocol.advance import EARLY
 from cutover.protocol.attend import may_be_promoted
 from cutover.protocol.promote import promoted
 from cutover.protocol.replay import State
@@ -89,14 +88,10 @@ def every_look() -> tuple[Observation, ...]:
 
 
 def every_case() -> Iterator[tuple[State, Observation]]:
-    """All states that are odd in one thing with looks that are, and all usual ones with usual looks.
-
-    Before a cutover only a promotion names the target, or a grant that came late (test_overtaken.py).
-    """
+    """All states that are odd in one thing with looks that are, and all usual ones with usual looks."""
     for states, looks in ((_odd_states(), _odd_looks()), (_usual_states(), _usual_looks())):
         for seen in looks:
-            early = seen.grant.serving == PLAN.source or seen.grant.parted is not None
-            yield from ((state, seen) for state in states if early or state.stage not in EARLY)
+            yield from ((state, seen) for state in states)
 
 
 @cache
