@@ -1,7 +1,7 @@
 """Leases that the peer lends while only the witness is gone: writes go on, and never at two sites."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -80,7 +80,7 @@ def _seconds_without_a_write(told: Rehearsal, begins: float, ends: float) -> lis
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("fault", ["kill", "partition"])
+@pytest.mark.parametrize("fault", ["kill", "partition", "pause"])
 def test_while_only_the_witness_is_gone_users_write_on(stage: str, fault: str) -> None:
     told = _drilled(stage, (fault, "witness"), lending=True)
     struck, healed = _struck(told)
@@ -158,12 +158,18 @@ class Watched:
         self.ends = asyncio.get_running_loop().time()
         await Nap(LEASE.seconds + LEASE.margin)
 
+    async def serving_is_deaf(self, world: World) -> None:
+        """Only the site that serves is: its peer sees no renewal any more, and wants to take over."""
+        await self._after_a_while(world)
+        await self._deaf(world, world.plan.target, 4 * LEASE.seconds)
+        self.lent_until = world.servers[world.plan.source].lent_until
+
     async def heir_hears(self, world: World) -> None:
         """The witness dies, and comes back to the peer alone."""
         await self._alone_with_the_heir(world, restarted=False)
 
     async def restarted_heir_hears(self, world: World) -> None:
-        """The same, and the peer loses its power just before."""
+        """The same, and the peer loses its power just before; from then on nobody asks it to lend."""
         await self._alone_with_the_heir(world, restarted=True)
 
     async def _alone_with_the_heir(self, world: World, *, restarted: bool) -> None:
@@ -176,7 +182,8 @@ class Watched:
             world.restart_site(heir)
         witness.up = True
         self.ends = asyncio.get_running_loop().time()
-        await self._deaf(world, world.plan.target, 3 * LEASE.seconds)
+        away = [WITNESS, heir] if restarted else [WITNESS]
+        await self._deaf(world, world.plan.target, 3 * LEASE.seconds, away)
         self.lent_until = world.servers[heir].lent_until
 
     async def _after_a_while(self, world: World) -> None:
@@ -189,8 +196,8 @@ class Watched:
         await Nap(LEASE.seconds / 8)
         self.begins = asyncio.get_running_loop().time()
 
-    async def _deaf(self, world: World, site: str, seconds: float) -> None:
-        ways = world.network.between(site, [WITNESS])
+    async def _deaf(self, world: World, site: str, seconds: float, away: Sequence[str] = (WITNESS,)) -> None:
+        ways = world.network.between(site, list(away))
         for way in ways:
             way.cuts += 1
         await Nap(seconds)
@@ -212,6 +219,25 @@ def test_a_peer_that_alone_did_not_hear_the_witness_is_not_promoted_when_it_hear
     assert told.verdict is Verdict.HELD, told.explained()
 
 
+def test_a_site_that_alone_does_not_hear_the_witness_borrows_until_its_peer_takes_over() -> None:
+    """A peer that wants to take over lends no more, and waits for the end of what it has lent."""
+    watched = Watched()
+    told = _disturbed(watched.serving_is_deaf)
+    over = watched.begins + LEASE.seconds + SLACK
+    assert _sites(_written(told, over, over + 1.0)) == {"west"}, "it serves on what was lent"
+    _assert_taken_over(told, watched)
+
+
+def _assert_taken_over(told: Rehearsal, watched: Watched) -> None:
+    """East serves, and has begun only when nothing that it had lent ran any more."""
+    at_east = [one for one in _written(told, watched.begins, told.seconds) if _sites([one]) == {"east"}]
+    assert at_east
+    assert _at(at_east[0]) > watched.lent_until - SLACK
+    assert told.evidence.announced is not None
+    assert told.evidence.announced.site == "west"
+    assert told.verdict is not Verdict.VIOLATED, told.explained()
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_peer_that_has_lent_takes_over_only_when_its_loan_is_over(*, restarted: bool) -> None:
     """It has seen no renewal for longer than a lease when the witness is back; restarted, it counts anew."""
@@ -221,12 +247,7 @@ def test_a_peer_that_has_lent_takes_over_only_when_its_loan_is_over(*, restarted
     assert _sites(_written(told, over, watched.ends)) == {"west"}, "it serves on what was lent"
     runs = watched.lent_until - watched.ends
     assert runs > (LEASE.seconds + LEASE.margin if restarted else LEASE.seconds)
-    at_east = [one for one in _written(told, watched.begins, told.seconds) if _sites([one]) == {"east"}]
-    assert at_east
-    assert _at(at_east[0]) > watched.lent_until - SLACK
-    assert told.evidence.announced is not None
-    assert told.evidence.announced.site == "west"
-    assert told.verdict is not Verdict.VIOLATED, told.explained()
+    _assert_taken_over(told, watched)
 
 
 def test_an_operator_cannot_promote_a_site_while_what_it_has_lent_may_run() -> None:
