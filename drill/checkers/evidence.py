@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from cutover.model.observation import Fence
 from drill.stores import SiteStores
 
 FOLLOWING = frozenset({"catch_up", "verify", "drain", "cut_over", "soak"})
@@ -80,6 +81,7 @@ class Evidence:
     after_wipe: SiteStores | None = None  #: the serving site once more, after the other one was wiped
     paced: Paced | None = None  #: None: nobody knows of a time in which the load was the same
 
+    fences: Mapping[str, Fence] = field(default_factory=dict)  #: by site, when all was over
     serving_is_up: bool = True  #: False: it stayed away, nobody was promoted, and its disk was read
 
     @property

@@ -8,10 +8,14 @@ acknowledgement had arrived count against the older epoch.
 A site whose database has no fence yet names no epoch. Such answers count as
 given before all epochs, until the first numbered one; from there on only the
 site that has the newest epoch may leave it out.
+
+At the end the databases are asked, too: a site that takes writes beside the one
+that serves would have broken the promise with the next user who came by it.
 """
 
 from collections.abc import Iterator
 
+from cutover.model.observation import FenceState
 from drill.checkers.evidence import Evidence
 from drill.checkers.record import witness
 from drill.history import WRITES, Event, History, Operation
@@ -27,7 +31,7 @@ def one_writer(history: History, evidence: Evidence) -> Finding:
     """Judge every acknowledged write by the site and the epoch that its answer names."""
     acknowledged = [op for op in history.operations if op.ok and op.invoke.f in WRITES]
     named = [op for op in acknowledged if _answer(op).site is not None]
-    violations = [*_shared_epochs(named), *_late_writers(named)]
+    violations = [*_shared_epochs(named), *_late_writers(named), *_open_beside(evidence)]
     doubts = []
     if len(named) < len(acknowledged):
         silent = next(op for op in acknowledged if _answer(op).site is None)
@@ -37,6 +41,20 @@ def one_writer(history: History, evidence: Evidence) -> Finding:
         )
         doubts.append(witness(silent, what))
     return finding(NAME, violations=violations, doubts=doubts, counts={"writers": len(violations)})
+
+
+def _open_beside(evidence: Evidence) -> Iterator[Witness]:
+    """Without fences anywhere nothing was begun, or all of it is gone: then no database keeps anybody out."""
+    serving = evidence.serving.site if evidence.serving else ""
+    if serving not in evidence.fences:
+        return
+    fenced = evidence.fences[serving].state is not FenceState.ABSENT
+    for site, fence in sorted(evidence.fences.items()):
+        is_open = fence.state is FenceState.OPEN and fence.lease_live
+        bare = fence.state is FenceState.ABSENT and fenced
+        if site != serving and (is_open or bare):
+            what = f"takes writes when all is over (its fence is {fence.state.value}), and {serving} serves"
+            yield Witness(what=f"{site} {what}", site=site)
 
 
 def _answer(operation: Operation) -> Event:

@@ -11,6 +11,7 @@ from time import monotonic
 from cutover.engine.journalling import ask, begin, state_of
 from cutover.errors import CutoverError
 from cutover.model.journal import Intent
+from cutover.model.observation import Fence
 from cutover.model.plan import Plan
 from cutover.model.register import Parting
 from cutover.model.stage import Stage
@@ -356,7 +357,15 @@ class LiveDrill:
             content=self.content,
             conflicts_expected=bool(self._partings),
             announced=self._announced(),
+            fences=await self._fences(reached),
         )
+
+    async def _fences(self, reached: Access) -> dict[str, Fence]:
+        found = {}
+        for name, site in reached.parts.sites.items():
+            with suppress(CutoverError):  # it stayed away
+                found[name] = await site.fence()
+        return found
 
     def _announced(self) -> Announced | None:
         """That a site was left, and came back: until then its peer did not show what it had not sent."""

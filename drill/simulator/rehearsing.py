@@ -339,6 +339,7 @@ class Rehearsing:
                 serving=with_quarantine_of(first, second),
                 other=second if self._other_is_there() else None,
                 remains=None if self._other_is_there() else second,
+                fences={site: world.servers[site].fence() for site in world.servers if world.hosts[site].up},
                 serving_is_up=world.hosts[serving].up,
                 stage=stage.value,
                 complete=stage in ENDED,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from cutover.model.observation import Fence, FenceState
 from drill.checkers import REGISTRY, Evidence, Paced
 from drill.checkers.cascade import (
     ACKNOWLEDGED_MIN,
@@ -369,3 +370,32 @@ def test_sites_must_be_alike_once_a_core_is_healed_and_the_bound_is_over(
     same = tale.story.evidence(**changes)
     assert tale.story.judged_by("converged", same).verdict is Verdict.HELD
     assert tale.story.judged_by("converged", changed_other(same, ledger={})).verdict is verdict
+
+
+OPEN, LAPSED = Fence(state=FenceState.OPEN, lease_live=True), Fence(state=FenceState.OPEN)
+CLOSED, ABSENT = Fence(state=FenceState.CLOSED), Fence(state=FenceState.ABSENT)
+
+
+@pytest.mark.parametrize(
+    ("serving", "other", "verdict"),
+    [
+        (OPEN, CLOSED, Verdict.HELD),
+        (OPEN, LAPSED, Verdict.HELD),
+        (OPEN, OPEN, Verdict.VIOLATED),
+        (OPEN, ABSENT, Verdict.VIOLATED),
+        (LAPSED, ABSENT, Verdict.VIOLATED),
+        (ABSENT, CLOSED, Verdict.HELD),
+        (ABSENT, ABSENT, Verdict.HELD),
+        (None, OPEN, Verdict.HELD),
+        (OPEN, None, Verdict.HELD),
+    ],
+)
+def test_a_site_that_takes_writes_beside_the_one_that_serves_is_a_second_writer(
+    serving: Fence | None, other: Fence | None, verdict: Verdict
+) -> None:
+    story = Story()
+    story.upload("r-1")
+    said = {site: fence for site, fence in (("east", serving), ("west", other)) if fence is not None}
+    finding = story.judged_by("one_writer", replace(story.evidence(), fences=said))
+    assert finding.verdict is verdict
+    assert [one.site for one in finding.witnesses] == (["west"] if verdict is Verdict.VIOLATED else [])
