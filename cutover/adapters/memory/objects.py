@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from cutover.adapters.memory.carry import Carry, Pause, paused
+from cutover.adapters.s3.carried import headers_of
 from cutover.errors import Inconclusive, Missing, Refused, SiteUnreachable
 from cutover.model.objects import ObjectInfo
 from cutover.ports.objects import Body
@@ -101,7 +102,8 @@ class MemoryObjects:
         return (found.info, found.data) == (new.info, new.data)
 
     async def _held(self, key: str, body: Body) -> MemoryBody:
-        """The body as the store keeps it; raises Refused when its digest is wrong."""
+        """The body as it is kept; raises Refused when its digest is wrong, or S3 could not take it."""
+        headers_of(body.info, what=f"object {key!r} at site {self.site!r}")
         data = b"".join([block async for block in body.blocks()])
         if hashlib.sha256(data).hexdigest() != body.sha256:
             raise Refused(

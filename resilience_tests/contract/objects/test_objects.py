@@ -232,3 +232,13 @@ async def test_a_dead_store_is_unreachable_and_not_empty(place: Place) -> None:
 
 async def test_a_store_that_keeps_its_promises_is_found_to(place: Place) -> None:
     assert await place.store().prove_conditions() == []
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"a b": "x"}, {"a": " x"}, {"a": "x\r\nx-amz-acl: public"}, {"a": "\udcff"}]
+)
+async def test_metadata_that_no_header_can_carry_is_refused(place: Place, metadata: dict[str, str]) -> None:
+    store = place.store()
+    with pytest.raises(Refused, match="cannot be sent in a header"):
+        await store.put_if_absent("key", MemoryBody(ObjectInfo(size=1, etag="", metadata=metadata), b"x"))
+    assert await store.head("key") is None

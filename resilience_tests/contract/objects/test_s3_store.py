@@ -269,18 +269,6 @@ async def test_a_wrong_key_pair_is_named_without_its_secret(
         await store.head("key")
 
 
-@pytest.mark.parametrize(
-    "metadata", [{"a b": "x"}, {"a": " x"}, {"a": "x\r\nx-amz-acl: public"}, {"a": "\udcff"}]
-)
-async def test_metadata_that_no_header_can_carry_is_refused(
-    s3_place: S3Place, metadata: dict[str, str]
-) -> None:
-    store = s3_place.store()
-    with pytest.raises(Refused, match="cannot be sent in a header"):
-        await store.put_if_absent("key", MemoryBody(ObjectInfo(size=1, etag="", metadata=metadata), b"x"))
-    assert await store.head("key") is None
-
-
 async def test_proving_the_conditions_leaves_nothing_behind(s3_place: S3Place) -> None:
     assert await s3_place.store().prove_conditions() == []
     assert b"<Key>" not in await _listing(s3_place, {"list-type": "2"})
