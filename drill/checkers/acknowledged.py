@@ -20,7 +20,8 @@ def acknowledged(history: History, evidence: Evidence) -> Finding:
 
     What is acknowledged and listed as set aside or in quarantine is *hidden*:
     neither held nor lost, so it makes the finding inconclusive, unless the
-    schedule parted the sites and both wrote to it. What a site that stayed away
+    schedule parted the sites and it is a thing that two sites can contradict
+    each other in. What a site that stayed away
     had acknowledged and not sent is *stranded*: as much as was announced is
     inconclusive, and more is lost.
     """

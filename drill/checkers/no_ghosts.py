@@ -8,7 +8,7 @@ evidence here: a deletion inferred from an absence is in that log too.
 from collections.abc import Iterator
 
 from drill.checkers.evidence import Evidence
-from drill.checkers.record import PostRecord, contested, hidden_reason, record_of, unread, witness
+from drill.checkers.record import PostRecord, hidden_reason, record_of, unread, witness
 from drill.checkers.stranding import strandable
 from drill.history import History, Operation
 from drill.stores import SiteStores
@@ -29,8 +29,6 @@ def no_ghosts(history: History, evidence: Evidence) -> Finding:
     hidden: list[Witness] = []
     stranded: list[Witness] = []
     optional = strandable(history, evidence.stranded)
-    families = contested(history) if evidence.conflicts_expected else frozenset()
-    expected = 0
     for operation, table, key, known in _missing(history, record, evidence.serving):
         reason = hidden_reason(evidence.serving, table, key) or hidden_reason(
             evidence.serving, "posts", operation.key
@@ -41,13 +39,12 @@ def no_ghosts(history: History, evidence: Evidence) -> Finding:
         elif reason is None:
             what = f"{known}, gone at {site}, and no user asked for its deletion"
             ghosts.append(witness(operation, what, key=key, site=site))
-        elif (key if table == "posts" else operation.key) in families:
-            expected += 1
         else:
             what = f"{known}, held back at {site} ({reason})"
             hidden.append(witness(operation, what, key=key, site=site))
-    counts = {"ghosts": len(ghosts), "hidden": len(hidden) + expected, "stranded": len(stranded)}
-    return finding(NAME, violations=ghosts, doubts=hidden + stranded, counts=counts)
+    counts = {"ghosts": len(ghosts), "hidden": len(hidden), "stranded": len(stranded)}
+    doubts = stranded if evidence.conflicts_expected else hidden + stranded
+    return finding(NAME, violations=ghosts, doubts=doubts, counts=counts)
 
 
 def _may_be_stranded(

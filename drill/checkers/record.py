@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from drill.history import WRITES, History, Operation
+from drill.history import History, Operation
 from drill.stores import SiteStores
 from drill.verdict import Finding, Witness, finding
 
@@ -66,13 +66,6 @@ def post_of(upload: Operation) -> str:
     return "p-" + sha256((upload.invoke.request or "").encode()).hexdigest()[:24]
 
 
-def family_of(operation: Operation) -> str:
-    """Return the post or user that an operation is about, whose rows share a fate; money is its own."""
-    if operation.invoke.f == "earn":
-        return operation.invoke.request or operation.key
-    return post_of(operation) if operation.invoke.f == "upload" else operation.key
-
-
 def text_of(write: Operation) -> Text:
     """Return the title, caption and tags that an upload or an edit asks for."""
     return as_text(write.asked.get("title"), write.asked.get("caption"), write.asked.get("tags"))
@@ -99,17 +92,6 @@ def witness(operation: Operation, what: str, *, key: str | None = None, site: st
         by=operation.invoke.process,
         site=site or (completion.site if completion else None),
     )
-
-
-def contested(history: History) -> frozenset[str]:
-    """Return what both sites wrote to, or may have: of no other family can a version lose to another one."""
-    sites: dict[str, set[str | None]] = defaultdict(set)
-    for f in WRITES:
-        for operation in history.of(f):
-            if operation.possible:
-                answered = operation.completion if operation.ok else None
-                sites[family_of(operation)].add(answered.site if answered else None)
-    return frozenset(family for family, wrote in sites.items() if len(wrote) > 1 or None in wrote)
 
 
 def hidden_reason(stores: SiteStores, table: str, *keys: object) -> str | None:

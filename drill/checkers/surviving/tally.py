@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from drill.checkers.evidence import Announced, Evidence
-from drill.checkers.record import PostRecord, contested, family_of, hidden_reason, integer, record_of, witness
+from drill.checkers.record import PostRecord, hidden_reason, integer, record_of, witness
 from drill.checkers.stranding import acknowledged_after, acknowledged_later, strandable
 from drill.history import History, Operation
 from drill.stores import SiteStores
 from drill.verdict import Finding, Witness, finding
+
+UNCONTESTED = frozenset({"earn", "log_in"})
+"""In these no two sites contradict each other: nobody changes or deletes a row of theirs, or its parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Tally:
     record: PostRecord
     stores: SiteStores
     before: SiteStores
-    contested: frozenset[str] = frozenset()  #: families whose versions may be hidden, as was asked for
+    conflicts_expected: bool = False
     announced: Announced | None = None  #: of a site that stayed away
     strandable: frozenset[int] = frozenset()  #: lines of the invokes that its bound covers
     apart: frozenset[int] = frozenset()  #: the same of a site that was left, also when it came back
@@ -93,7 +96,7 @@ class Tally:
             return False
         self.counts[count or f"hidden_{table}"] += 1
         what = f"acknowledged, and hidden at {self.stores.site}: {table} {keys[0]} is held back ({reason})"
-        if family_of(operation) not in self.contested:
+        if not self.conflicts_expected or operation.invoke.f in UNCONTESTED:
             self.doubts.append(witness(operation, what, key=str(keys[0])))
         return True
 
@@ -135,7 +138,7 @@ def tally_of(history: History, evidence: Evidence) -> Tally | None:
         record_of(history),
         evidence.serving,
         evidence.before or SiteStores(site=evidence.serving.site),
-        contested(history) if evidence.conflicts_expected else frozenset(),
+        evidence.conflicts_expected,
         evidence.stranded,
         strandable(history, evidence.stranded),
         strandable(history, evidence.announced),

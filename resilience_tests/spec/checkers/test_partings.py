@@ -424,10 +424,6 @@ def test_a_conflict_that_was_expected_excuses_nothing_that_is_not_in_quarantine(
     for checker in ("acknowledged", "no_ghosts"):
         assert tale.story.judged_by(checker, lost_post(tale, found)).verdict is Verdict.VIOLATED
     hidden = changed(lost_post(tale, found), hidden={"posts": {tale.post: "both sides changed it"}})
-    for checker in ("acknowledged", "no_ghosts"):
-        finding = tale.story.judged_by(checker, hidden)
-        assert finding.verdict is Verdict.INCONCLUSIVE, "only one site has ever written to it"
-    answered_by(tale.story, "west", 2, tale.post)
     finding = tale.story.judged_by("no_ghosts", hidden)
     assert (finding.verdict, finding.counts["hidden"]) == (Verdict.HELD, 1)
 
