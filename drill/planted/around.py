@@ -22,6 +22,19 @@ class Around:
         return getattr(self._inner, name)
 
 
+class Posing:
+    """A memory server of which one thing seems otherwise: what a subclass says of its class."""
+
+    def __init__(self, server: Any) -> None:
+        object.__setattr__(self, "_server", server)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._server, name, value)
+
+
 class Rewriting(Around):
     """An applier that makes something else of what comes in the log; chunks are placed as they are."""
 

@@ -10,22 +10,13 @@ from cutover.adapters.memory.replication import MemoryApplier
 from cutover.engine.parts import Parts
 from cutover.model.change import Transaction
 from cutover.ports.database import Aside
-from drill.planted.around import Around, around_appliers
+from drill.planted.around import Around, Posing, around_appliers
 
 
-class SeeminglyClosed:
+class SeeminglyClosed(Posing):
     """A memory server that never says that it is open."""
 
     opened = False
-
-    def __init__(self, server: Any) -> None:
-        object.__setattr__(self, "_server", server)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(self._server, name, value)
 
 
 class OpenToItsPeer(Around):

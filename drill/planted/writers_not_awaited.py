@@ -12,7 +12,7 @@ from cutover.engine.parts import Parts
 from cutover.model.action import Guard
 from cutover.model.position import Position
 from cutover.ports.clock import Clock
-from drill.planted.around import Around, around_sites
+from drill.planted.around import Around, Posing, around_sites
 from drill.planted.plant import Plant
 from drill.planted.troubles import WRITER_HELD_UP
 from drill.planted.unseen import without_compare
@@ -21,19 +21,10 @@ from sample_platform.platform import Platform
 LOOK_SECONDS = 0.003
 
 
-class SeeminglyIdle:
+class SeeminglyIdle(Posing):
     """A memory server in which nobody ever holds the fence."""
 
     writers = 0
-
-    def __init__(self, server: Any) -> None:
-        object.__setattr__(self, "_server", server)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(self._server, name, value)
 
 
 class ClosedOverWriters(Around):
