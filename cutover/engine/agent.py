@@ -49,8 +49,8 @@ MOMENT = 0.02
 """Pause (s) before a look at a lease that is just over, behind a promotion, and at a peer that catches up."""
 PATIENCE = 4
 """Part of a lease for which the witness is waited for where the peer can be asked instead."""
-LOOKING_SECONDS = 0.5
-"""How long it is looked at whether the peer catches up, before it is asked to lend."""
+LOOKING = 6
+"""The same for which it is looked at whether the peer catches up, before it is asked to lend."""
 
 Answer = TypeVar("Answer")
 
@@ -96,11 +96,7 @@ class Agent:
         The fence is read before the register (see `attend`).
         """
         fence = await self._database.fence()
-        try:
-            seen = await self._soon(self.parts.register.read())
-        except (SiteUnreachable, Inconclusive):
-            await self._without_witness(fence)
-            raise
+        seen = await self._soon(self.parts.register.read(), fence)
         if seen is None:
             return None
         grant = self._seen = seen.grant
@@ -140,36 +136,35 @@ class Agent:
             self._lease, self._lease_since = lease, now
         return Watch(drain_age=now - self._drain_since, silent=now - self._lease_since)
 
-    async def _soon(self, answer: Awaitable[Answer]) -> Answer:
-        """Await the witness; who may borrow waits no longer than leaves time to ask the peer."""
-        if not self.parts.plan.lease.lending:
-            return await answer
-        patience = self.parts.plan.lease.seconds / PATIENCE
+    async def _soon(self, answer: Awaitable[Answer], fence: Fence) -> Answer:
+        """Await the witness, or borrow; who may borrow waits no longer than leaves time to ask the peer."""
+        lease = self.parts.plan.lease
+        patience = lease.seconds / PATIENCE if lease.lending else None
         try:
             async with asyncio.timeout(patience):
                 return await answer
+        except (SiteUnreachable, Inconclusive):
+            await self._without_witness(fence)
+            raise
         except TimeoutError:
-            raise Inconclusive(f"the witness did not answer within {patience:.2f} s") from None
+            await self._without_witness(fence)
+            raise Inconclusive(f"the witness did not answer within {patience} s") from None
 
     async def _do(self, duty: Duty, fence: Fence) -> None:
         match duty:
             case RenewLease():
-                try:
-                    await self._renew(fence)
-                except (SiteUnreachable, Inconclusive):
-                    await self._without_witness(fence)
-                    raise
+                await self._renew(fence)
             case EndDrain():
                 await change_register(self.parts, self._without_the_drain)
             case Reopen(epoch, guard):
                 await self._ask_peer(opening=True)
                 if fence.epoch < epoch:  # whoever forgot that it was opened forgot where its ids stood, too
                     await self._raise_ids(epoch, guard)
-                await self._open(epoch, guard)
+                await self._open(epoch, guard, fence)
             case Promote(lease_count):
                 await self._promote(lease_count)
             case TakeOffice(epoch, guard):
-                await self._take_office(epoch, guard)
+                await self._take_office(epoch, guard, fence)
             case Shut(guard):
                 await self._database.close(guard=guard)
             case StandDown(guard):
@@ -200,7 +195,7 @@ class Agent:
             unsent = self._sent.unsent(now, lead)
             if unsent.seconds is not None and unsent.seconds <= gate:
                 return lead, unsent
-            if clock.monotonic() - begun > LOOKING_SECONDS:
+            if clock.monotonic() - begun > self.parts.plan.lease.seconds / LOOKING:
                 return lead, unsent
             await clock.sleep(MOMENT)
             now = clock.monotonic()
@@ -218,11 +213,11 @@ class Agent:
             f"{self.site!r} was promoted under epoch {grant.epoch}: the lease of its peer had run out"
         )
 
-    async def _take_office(self, epoch: int, guard: Guard) -> None:
+    async def _take_office(self, epoch: int, guard: Guard, fence: Fence) -> None:
         """Once it follows no more, nothing of the peer's can come after its own first write."""
         await self._database.unfollow(guard=guard)
         await self._raise_ids(epoch, guard)
-        await self._open(epoch, guard)
+        await self._open(epoch, guard, fence)
 
     async def _raise_ids(self, epoch: int, guard: Guard) -> None:
         """Above the highest that was recorded before this epoch (S10).
@@ -248,8 +243,8 @@ class Agent:
     async def _read(self) -> Grant:
         return await change_register(self.parts, lambda _: None)
 
-    async def _open(self, epoch: int, guard: Guard) -> None:
-        started, grant = await self._renewed()
+    async def _open(self, epoch: int, guard: Guard, fence: Fence) -> None:
+        started, grant = await self._renewed(fence)
         if grant.serving == self.site and grant.drain is None:
             seconds = self.parts.plan.lease.seconds
             await self._database.open(epoch=epoch, started=started, seconds=seconds, guard=guard)
@@ -262,7 +257,7 @@ class Agent:
         live = fence.state is FenceState.OPEN and fence.lease_live
         if not live or not await self._database.probe_write():
             await self._ask_peer()
-        started, grant = await self._renewed()
+        started, grant = await self._renewed(fence)
         if grant.serving != self.site:
             raise Refused(f"{self.site!r} does not serve any more")
         if fence.state is FenceState.OPEN and fence.epoch > 0:
@@ -285,7 +280,7 @@ class Agent:
         if applied is not None:
             check_end(self.site, await self._database.lead(), applied)
 
-    async def _renewed(self) -> tuple[Instant, Grant]:
+    async def _renewed(self, fence: Fence) -> tuple[Instant, Grant]:
         """A lease counts from before it was written to the witness; with it goes what the peer may lack."""
         started = await self._database.instant()
         now = self.parts.clock.monotonic()
@@ -299,4 +294,4 @@ class Agent:
             check_memory(self.site, grant, lead)
             return with_lead(new, self.parts.plan, lead, unsent)
 
-        return started, await self._soon(change_register(self.parts, change))
+        return started, await self._soon(change_register(self.parts, change), fence)

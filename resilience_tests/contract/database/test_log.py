@@ -126,7 +126,7 @@ async def test_a_quiet_log_is_known_to_be_read(link: Link, peer: Database) -> No
     await link.until_mark("started")
     await peer.run("insert into drafts values (1)")
     end = await end_of(peer)
-    await read_to(link, end)
+    assert (await read_to(link, end)).reaches(end)
 
 
 async def test_a_second_reader_waits_until_the_first_has_closed(link: Link, peer: Database) -> None:
@@ -246,11 +246,12 @@ async def read_on(log: PostgresLog) -> None:
             pass
 
 
-async def read_to(link: Link, end: Position) -> None:
-    """Read what says that nothing comes, until that is so up to `end`."""
+async def read_to(link: Link, end: Position) -> Position:
+    """Read what says that nothing comes, until that is so up to `end`; return up to where it is."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not (await link.quiet()).position.reaches(end):
+        while not (quiet := (await link.quiet()).position).reaches(end):
             pass
+    return quiet
 
 
 async def end_of(database: Database) -> Position:

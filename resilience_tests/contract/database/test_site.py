@@ -139,6 +139,8 @@ async def test_what_was_never_installed_can_be_given_up(database: Database) -> N
         await east.unfollow(guard=G1)
         await east.release_log(guard=G1)
         await east.remove()
+        assert (await east.fence()).state is FenceState.ABSENT
+        assert not (await east.look()).slot
 
 
 async def test_a_new_slot_names_who_it_waits_for_even_in_another_database(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from resilience_tests.contract.s3 import page
+from resilience_tests.contract.s3.conftest import servers_here
 from resilience_tests.contract.s3.known_failures import MOTO, MOTO_SOMETIMES, VERSITYGW
 from resilience_tests.contract.s3.matrix import Verdict, Word, render
 from resilience_tests.contract.s3.registry import capabilities
@@ -57,3 +58,4 @@ def test_versitygw_is_judged_too() -> None:
             "NOT JUDGED: versitygw is not at hand. Set CUTOVER_VERSITYGW to its binary, or build it once: "
             f"{COMMAND}"
         )
+    assert "versitygw" in servers_here()
