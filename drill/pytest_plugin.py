@@ -6,13 +6,16 @@ every pytest of theirs.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 
 from drill.drills import SUITES, Drill, random_kills
 
+if TYPE_CHECKING:
+    from drill.live.stacks import Where
+
 SLICE = "slice"
-STACKS = ("embedded",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,7 +28,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="slice (three drills, the default), smoke, full, power-cut (root only), random:N, or none",
     )
     group.addoption("--seed", type=int, default=1, help="what clients do and when random faults strike")
-    group.addoption("--stack", choices=STACKS, default=STACKS[0], help="where to drill")
+    group.addoption(
+        "--stack",
+        default="embedded",
+        metavar="STACK",
+        help="where to drill: embedded or docker, brought up for it; or a stack that stands: embedded:NAME, "
+        "docker:NAME, pulumi:NAME, or its outputs.json",
+    )
+    group.addoption(
+        "--s3-server",
+        default="own",
+        metavar="SERVER",
+        help="which object store each place runs: as for `cutover-drill gate`",
+    )
     group.addoption(
         "--keep-stack",
         action="store_true",
@@ -36,6 +51,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def chosen_drills(config: pytest.Config) -> Sequence[Drill]:
     """The drills that the command line asks for. Raises pytest.UsageError."""
     return drills_called(str(config.getoption("--drills")), int(config.getoption("--seed")))
+
+
+def chosen_place(config: pytest.Config) -> "Where":
+    """Where the command line asks to drill. Raises pytest.UsageError."""
+    import typer
+
+    from drill.cli.options import place_named  # slow, and of use to the gate only
+
+    try:
+        return place_named(str(config.getoption("--stack")), str(config.getoption("--s3-server")))
+    except typer.BadParameter as error:
+        raise pytest.UsageError(error.message) from None
 
 
 def drills_called(name: str, seed: int) -> Sequence[Drill]:

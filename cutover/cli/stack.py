@@ -32,6 +32,8 @@ from cutover.cli.state_files import (
 if TYPE_CHECKING:
     from psycopg import Error
 
+_PROCESSES = "embedded stacks need the checkout of the repository and its extra `embedded`"
+
 StackName = Annotated[
     str | None,
     typer.Option(
@@ -149,6 +151,8 @@ async def _up_of_processes(named: Named, wishes: Wishes) -> Answer:
     processes = _processes()
     from psycopg import Error  # of the extra `embedded`, like them
 
+    if await _given_back(named, _lent_processes().LentStack):
+        return _is_up(named, outputs_here(named.name))
     if wishes.schema:
         _must_be_readable(wishes.schema)
     try:
@@ -207,6 +211,8 @@ async def _up_of_containers(named: Named, wishes: Wishes) -> Answer:
         _imported(
             package, "a stack of containers is made by the Pulumi program, and needs the extra `pulumi`"
         )
+    if await _given_back(named, runtime.StandingStack):
+        return _is_up(named, outputs_here(named.name))
     made = await runtime.up(
         named.name,
         keep=True,
@@ -218,6 +224,17 @@ async def _up_of_containers(named: Named, wishes: Wishes) -> Answer:
     )
     await made.close()
     return _is_up(named, made.outputs_file())
+
+
+async def _given_back(named: Named, lent: Any) -> bool:
+    """Say whether the stack was up, lent to a harness that was killed, and was given back."""
+    from cutover.cli.migration import say
+
+    found = outputs_here(named.name)
+    if not found.exists() or kind_of(found) != named.kind or not await lent.settle_loan(named.name, say):
+        return False
+    say("a harness that drilled on it was killed: it was given back")
+    return True
 
 
 async def _up_of_pulumi(named: Named, _: Wishes) -> Answer:
@@ -298,6 +315,7 @@ def down(
 
 
 async def _down(named: Named) -> Answer:
+    _must_be_free(named)
     await (await _attached(named)).down()
     return _gone([named.name])
 
@@ -413,11 +431,17 @@ def _refusals() -> tuple[type[Exception], ...]:
     )
 
 
+def _must_be_free(named: Named) -> None:
+    loans, state = _imported("infra.embedded.loan", _PROCESSES), _imported("infra.embedded.state", _PROCESSES)
+    loans.must_be_free(state.StateFolder.open().stack(named.name))
+
+
+def _lent_processes() -> ModuleType:
+    return _imported("infra.embedded.lent", _PROCESSES)
+
+
 def _processes() -> ModuleType:
-    return _imported(
-        "infra.embedded.stack",
-        "embedded stacks need the checkout of the repository and its extra `embedded`",
-    )
+    return _imported("infra.embedded.stack", _PROCESSES)
 
 
 def _containers() -> ModuleType:

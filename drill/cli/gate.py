@@ -58,6 +58,10 @@ def gate(
     from drill.live.suite import Suite
 
     where, folder = place_named(stack, s3_server), report_folder(report)
+    if keep_stack and where.stays:
+        raise typer.BadParameter(
+            f"--keep-stack: {stack} stays anyway, and what the drills made on it goes when it is given back"
+        )
     if content is not None:
         from drill.content import ContentSuite
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from drill.live.stacks import NoSuchKind, Where
+from drill.live.standing import NotStanding
 from infra.embedded.errors import NoS3Server
 from infra.s3_engines.resolve import check_name
 
@@ -23,7 +24,13 @@ S3ServerOption = Annotated[
     str, typer.Option("--s3-server", help="Which object store each place runs: own or versitygw.")
 ]
 StackOption = Annotated[
-    str, typer.Option("--stack", help="Where to drill: embedded, docker, or pulumi:NAME.", metavar="STACK")
+    str,
+    typer.Option(
+        "--stack",
+        help="Where to drill: embedded or docker, brought up for it; or a stack that stands, lent for as "
+        "long as it takes: embedded:NAME, docker:NAME, pulumi:NAME, or its outputs.json.",
+        metavar="STACK",
+    ),
 ]
 
 
@@ -32,7 +39,7 @@ def place_named(stack: str, s3_server: str) -> Where:
     try:
         check_name(s3_server)
         return Where(stack=stack, s3_server=s3_server)
-    except (NoS3Server, NoSuchKind) as error:
+    except (NoS3Server, NoSuchKind, NotStanding) as error:
         raise typer.BadParameter(str(error)) from None
 
 

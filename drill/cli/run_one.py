@@ -20,7 +20,8 @@ from drill.cli.options import (
 )
 from drill.cli.simulated import run_simulated
 from drill.drills import ENDINGS, Drill
-from drill.live.stacks import EMBEDDED, Where
+from drill.live.stacks import Where
+from drill.live.standing import EMBEDDED
 from drill.nemesis import FAULTS
 from drill.planted import LIVE, ON_DISKS, PLANTS
 from drill.points import RANDOM, Point, all_points

@@ -1,23 +1,28 @@
 """What a live drill needs of a stack, whatever it is made of, and bringing one up by its name."""
 
+import os
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import sample_platform
 from cutover.model.outputs import Outputs
 from drill.live.services import extras_of, preloaded, services_of
+from drill.live.standing import DOCKER, EMBEDDED, PULUMI, Standing, standing
 from infra.embedded.errors import StackError
 from infra.embedded.groups import Death
+from infra.embedded.lent import LentStack
 from infra.embedded.services import Services
 from infra.embedded.stack import EmbeddedStack
 from infra.embedded.state import StackFolder
 from infra.s3_engines.resolve import OWN
 from infra.topology import OPERATOR
 
-EMBEDDED, DOCKER, PULUMI = "embedded", "docker", "pulumi"
+SCHEMA = Path(str(sample_platform.__file__)).parent / "schema.sql"
+"""What the databases of drills are made with."""
 
 Tell = Callable[[str], None]
 
@@ -68,39 +73,64 @@ class NoSuchKind(ValueError):
 
     def __init__(self, named: str) -> None:
         super().__init__(
-            f"{named!r} is no stack to drill on: say embedded (processes of this machine), docker "
-            f"(containers of the engine here) or pulumi:NAME (the stack that `pulumi up` made). A drill "
-            f"kills sites, so an outputs.json is not enough (docs/explanation/decisions/0013)."
+            f"{named!r} is no stack to drill on: say embedded (processes of this machine) or docker "
+            f"(containers of the engine here), which are brought up for the drills; or name one that stands: "
+            f"embedded:NAME, docker:NAME, pulumi:NAME (what `pulumi up` made), or its outputs.json"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """On what drills run, as the command line names it."""
+    """On what drills run, as the command line names it. Raises NoSuchKind and NotStanding."""
 
     stack: str = EMBEDDED
     s3_server: str = OWN  #: which object store each place runs
 
     def __post_init__(self) -> None:
         kind, _, name = self.stack.partition(":")
-        if kind not in (EMBEDDED, DOCKER, PULUMI) or bool(name) != (kind == PULUMI):
+        plain, named = (EMBEDDED, DOCKER), (EMBEDDED, DOCKER, PULUMI)
+        if self.stack not in plain and not (kind in named and name) and not _is_path(self.stack):
             raise NoSuchKind(self.stack)
-        if kind == PULUMI and self.s3_server != OWN:
+        _ = self.standing
+        if self.stays and self.s3_server != OWN:
             raise NoSuchKind(f"{self.stack} with --s3-server {self.s3_server}")
+
+    @property
+    def kind(self) -> str:
+        """What the stack is made of: EMBEDDED, DOCKER or PULUMI."""
+        found = self.standing
+        return self.stack.partition(":")[0] if found is None else found.kind
 
     @property
     def stays(self) -> bool:
         """Whether the stack was there before its drills, and is there after them."""
-        return self.stack.startswith(PULUMI)
+        return self.stack not in (EMBEDDED, DOCKER)
+
+    @property
+    def standing(self) -> Standing | None:
+        """What is known here of a stack that stands; None where there is none, or only Pulumi knows it."""
+        if not self.stays or self.stack.startswith(f"{PULUMI}:"):
+            return None
+        return standing(self.stack)
+
+    @property
+    def stores(self) -> str:
+        """Which object store each place runs, also where the stack was not brought up for the drills."""
+        found = self.standing
+        return self.s3_server if found is None else found.s3_server
 
     def added_to(self, command: str) -> str:
         """Return the command that repeats a drill, on the same stack."""
         words, mark, comment = command.partition("   # ")
         if self.stack != EMBEDDED:
-            words += f" --stack {self.stack}"
+            words += f" --stack {shlex.quote(self.stack)}"
         if self.s3_server != OWN:
             words += f" --s3-server {self.s3_server}"
         return words + mark + comment
+
+
+def _is_path(named: str) -> bool:
+    return named.endswith(".json") or os.sep in named or Path(named).is_file()
 
 
 async def bring_up(
@@ -113,22 +143,21 @@ async def bring_up(
     power_cut: bool = False,
 ) -> Stack:
     """Return a stack with the sample platform on it. Raises StackError."""
-    services, extras = services_of(plant), extras_of(plant)
+    planted = {"services": services_of(plant), "extras": extras_of(plant)}
+    if where.stays:
+        return await _borrowed(tell, where, planted if plant else {}, power_cut=power_cut)
     if where.stack == EMBEDDED:
         return await EmbeddedStack.up(
             name,
             keep=keep,
-            services=services,
-            extras=extras,
-            schema=Path(str(sample_platform.__file__)).parent / "schema.sql",
+            services=services_of(plant),
+            extras=extras_of(plant),
+            schema=SCHEMA,
             preload=preloaded(),
             s3_server=where.s3_server,
             power_cut=power_cut,
             progress=tell,
         )
-    planted = {"services": services, "extras": extras} if plant else {}
-    if where.stays:
-        return await _of_pulumi(tell, where, planted, power_cut=power_cut)
     made: Stack = await _containers().up(
         name,
         keep=keep,
@@ -136,19 +165,29 @@ async def bring_up(
         power_cut=power_cut,
         s3_server=where.s3_server,
         progress=tell,
-        **planted,
+        **(planted if plant else {}),
     )
     return made
 
 
-async def _of_pulumi(tell: Tell, where: Where, planted: Mapping[str, object], *, power_cut: bool) -> Stack:
-    if power_cut:
+async def _borrowed(tell: Tell, where: Where, planted: Mapping[str, Any], *, power_cut: bool) -> Stack:
+    """Take a stack that stands; closing it gives it back."""
+    found, given = where.standing, {"preload": preloaded(), "progress": tell, **planted}
+    taken: Stack
+    if found is not None and found.kind == EMBEDDED:
+        taken = await LentStack.borrow(found.name, schema=SCHEMA, power_cut=power_cut, **given)
+    elif found is not None and found.kind == DOCKER:
+        taken = await _containers().StandingStack.borrow(found.name, power_cut=power_cut, **given)
+    elif power_cut:
         raise StackError(
-            f"{where.stack}: only a stack that the drills bring up has disks whose power they can cut"
+            f"{where.stack}: only a stack that the drills or `cutover stack up --power-cut` brought up has "
+            f"disks whose power they can cut"
         )
-    name = where.stack.partition(":")[2]
-    found: Stack = await _containers().of_pulumi(name, preload=preloaded(), progress=tell, **planted)
-    return found
+    elif found is not None:
+        taken = await _containers().of_published(found.published, **given)
+    else:
+        taken = await _containers().of_pulumi(where.stack.partition(":")[2], **given)
+    return taken
 
 
 def can_cut(*, holding: bool) -> None:

@@ -12,7 +12,8 @@ from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill, broken_off, not_run
 from drill.live.services import extras_of, services_of
-from drill.live.stacks import EMBEDDED, Stack, Where, bring_up, can_cut
+from drill.live.stacks import Stack, Where, bring_up, can_cut
+from drill.live.standing import EMBEDDED
 from drill.live.unsynced import explained
 from drill.nemesis import DISK, PACKETS
 from drill.report import DrillResult, Report, history_name, write_report
@@ -36,13 +37,13 @@ def needs_disks(drills: Sequence[Drill]) -> bool:
 def check_possible(drills: Sequence[Drill], where: Where) -> None:
     """Raise Impossible, or StackError, for a drill that cannot be run here; before anything is made."""
     holding = [drill for drill in drills if PACKETS in drill.needs]
-    if holding and where.stack == EMBEDDED:
+    if holding and where.kind == EMBEDDED:
         raise Impossible(
             f"{holding[0].name!r} was not run: the links of an embedded stack hold back and lose no single "
             f"packets. Take containers: --stack docker; or a drill in virtual time: --fidelity simulated"
         )
     breaking = [drill for drill in drills if drill.breaks_links]
-    if breaking and where.stack != EMBEDDED:
+    if breaking and where.kind != EMBEDDED:
         can_cut(holding=bool(holding))
     asking = [drill for drill in drills if DISK in drill.needs]
     if asking and (why := why_impossible()):
@@ -86,7 +87,7 @@ class Suite:
         try:
             for number, drill in enumerate(self.drills, start=1):
                 result = await self.attempt(stack, number, drill, commit)
-                result = explained(result, drill, self.where.s3_server)
+                result = explained(result, drill, self.where.stores)
                 result = replace(result, repeat=self.where.added_to(result.repeat))
                 self.results.append(result)
                 self._tell_of(number, result)

@@ -64,6 +64,8 @@ def document_of(settings: StackSettings) -> dict[str, Any]:
 
 def settings_of(document: Mapping[str, Any]) -> StackSettings:
     """Return the settings that `document_of` wrote; NotPublished for a key that it does not know."""
+    if not isinstance(document, Mapping):
+        raise NotPublished(f"the output {SETTINGS!r} is no object but {document!r}")
     given: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
     }

@@ -23,8 +23,11 @@ from infra.containers import leftovers, versitygw
 from infra.containers.claims import KEPT, NEVER, Claim, of_stack, of_the_dead, this_process
 from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.engine import Engine
+from infra.containers.lent import StandingStack as StandingStack
+from infra.containers.lent import reached
 from infra.containers.pulumi_folder import at_rest
 from infra.containers.pulumi_stack import look as look
+from infra.containers.pulumi_stack import of_published as of_published
 from infra.containers.pulumi_stack import of_pulumi as of_pulumi
 from infra.containers.removal import remove_all
 from infra.containers.stack import ContainerStack
@@ -32,7 +35,7 @@ from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk
 from infra.embedded import power
 from infra.embedded.claim import free_name, take
 from infra.embedded.control import Control
-from infra.embedded.errors import NoPowerCut, NoSuchStack, ProcessFailed, StackError, StackInUse
+from infra.embedded.errors import NoPowerCut, ProcessFailed, StackError, StackInUse
 from infra.embedded.launch import start_supervisor
 from infra.embedded.processes import MARKER
 from infra.embedded.services import Services
@@ -283,17 +286,10 @@ async def _apply(folder: StackFolder, settings: StackSettings, key: Secret, prog
 async def attach(name: str) -> ContainerStack:
     """Use a stack that is up already; it outlives this object. Raises NoSuchStack."""
     folder = StateFolder.open().stack(name)
-    control = await _reached(folder)
+    control = await reached(folder)
     description = ContainerDescription.load(folder)
     keys = keys_of(description.settings, Secret(_key_file(folder).read_text()))
     return ContainerStack(folder, description, keys, control, _claim(name, keep=description.keep))
-
-
-async def _reached(folder: StackFolder) -> Control:
-    try:
-        return await Control.to(folder.socket("control"))
-    except OSError:
-        raise NoSuchStack(f"no stack of containers {folder.name!r} is up") from None
 
 
 async def _undo(folder: StackFolder, control: Control, engine: Engine) -> tuple[str, ...]:
@@ -362,4 +358,4 @@ async def down_all() -> list[str]:
 
 
 async def _end(folder: StackFolder, engine: Engine) -> tuple[str, ...]:
-    return await _undo(folder, await _reached(folder), engine)
+    return await _undo(folder, await reached(folder), engine)

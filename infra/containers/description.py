@@ -47,6 +47,11 @@ class ContainerDescription:
     @classmethod
     def load(cls, folder: StackFolder) -> "ContainerDescription":
         """Read `stack.json`; FileNotFoundError when there is none."""
-        document: dict[str, Any] = json.loads(folder.description.read_text())
+        return cls.read(folder.description.read_text())
+
+    @classmethod
+    def read(cls, text: str) -> "ContainerDescription":
+        """Read what `save` wrote."""
+        document: dict[str, Any] = json.loads(text)
         document.pop("kind")
         return cls(settings=settings_of(document.pop("settings")), **document)

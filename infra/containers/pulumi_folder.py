@@ -7,7 +7,6 @@ stack back: until then only its description knows which run is served.
 """
 
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from infra.containers.claims import PULUMI
 from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.publishing import publish
 from infra.embedded.errors import StackInUse
+from infra.embedded.loan import unused_run
 from infra.embedded.reaper import kill_leftovers
 from infra.embedded.state import StackFolder, StateFolder, is_locked, take_lock, write_file
 
@@ -102,7 +102,7 @@ def take_folder(state: StateFolder, published: Published) -> tuple[StackFolder, 
         folder.make()
         told.save(folder)
         write_file(key_file(folder), published.key.reveal())
-        last = replace(told, run=_unused_run()) if told.run == FIRST_RUN else told
+        last = replace(told, run=unused_run()) if told.run == FIRST_RUN else told
         return folder, last, take_lock(folder.lock)
 
 
@@ -146,8 +146,3 @@ def _ours(folder: StackFolder) -> ContainerDescription | None:
             f"Pulumi's would be; take it down, or set CUTOVER_STATE to another folder"
         )
     return found
-
-
-def _unused_run() -> int:
-    """Return a number that no run of the stack had, whichever machine it was drilled on from."""
-    return int(time.time())

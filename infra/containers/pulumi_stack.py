@@ -6,35 +6,28 @@ the services, which serve the first run again when the drills are over.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import docker.errors
-
-from cutover.model.outputs import Outputs
 from infra.components.exports import Published
-from infra.containers.claims import Claim, this_process
 from infra.containers.description import ContainerDescription
 from infra.containers.engine import Engine
+from infra.containers.lent import LentStack
 from infra.containers.pulumi_cli import read
 from infra.containers.pulumi_folder import FIRST_RUN, take_folder
 from infra.containers.removal import leave
-from infra.containers.stack import SERVICES, ContainerStack, seen
+from infra.containers.stack import ContainerStack, seen
 from infra.embedded.control import Control
-from infra.embedded.errors import ProcessFailed, StackError
+from infra.embedded.errors import ProcessFailed
 from infra.embedded.launch import start_supervisor
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder
 
-RULE_SECONDS = 48 * 3600.0
-"""A rule of ours is a leftover after this time, whoever holds it (seconds): longer than any suite takes."""
-
 Progress = Callable[[str], None]
 
 
-class PulumiStack(ContainerStack):
+class PulumiStack(LentStack):
     """A stack that Pulumi made, for as long as a harness has it."""
 
     def __init__(
@@ -45,50 +38,17 @@ class PulumiStack(ContainerStack):
         control: Control,
         progress: Progress,
     ) -> None:
-        claim = Claim(stack=folder.name, owner=this_process(), expires=time.time() + RULE_SECONDS)
-        super().__init__(folder, description, published.keys, control, claim)
-        self._progress = progress
+        before = replace(description, run=FIRST_RUN, entries={}, extras={})
+        super().__init__(folder, description, published.keys, control, before, progress)
 
-    async def fresh(
-        self,
-        *,
-        services: Services | None = None,
-        extras: Mapping[str, Mapping[str, object]] | None = None,
-    ) -> Outputs:
-        """As ContainerStack.fresh; StackError for other settings of databases that hold what is not ours."""
-        if any(told and process.endswith("postgres") for process, told in (extras or {}).items()):
-            raise StackError(
-                "the databases of a stack of Pulumi's keep their settings: put this planted bug into a stack "
-                "that the drills bring up, --stack docker"
-            )
-        return await super().fresh(services=services, extras=extras)
+    @property
+    def named(self) -> str:
+        """Return the stack as `--stack` names it."""
+        return f"pulumi:{self.name}"
 
-    async def close(self) -> None:
-        """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""
-        lent = self.run
-        try:
-            await self._give_back()
-        except (StackError, docker.errors.DockerException, OSError) as error:
-            self._progress(
-                f"pulumi:{self.name} still serves run {lent} of the drills: {error}. "
-                f"`cutover stack up --stack pulumi:{self.name}` gives it back."
-            )
-        finally:
-            await super().close()
-            await asyncio.to_thread(_let_go, self.folder)
-
-    async def down(self) -> None:
-        """As `close`: Pulumi alone takes its stacks down."""
-        await self.close()
-
-    async def _give_back(self) -> None:
-        await self._end_run()
-        self.description = replace(self.description, run=FIRST_RUN, entries={}, extras={})
-        await asyncio.gather(*(self._give(process) for process in self._processes))
-        services = [process for site in self.sites for process in self._at(site, SERVICES)]
-        await asyncio.gather(*(self.start(process) for process in services))
-        self.description.save(self.folder)
-        self.publish()
+    def let_go(self) -> None:
+        """Remove what only a harness needs; Pulumi alone takes its stacks down."""
+        _let_go(self.folder)
 
 
 async def of_pulumi(
@@ -101,11 +61,25 @@ async def of_pulumi(
 ) -> ContainerStack:
     """Take a stack that `pulumi up` made for drills, and begin a fresh run on it.
 
-    `preload`, `services` and `extras` as EmbeddedStack.up. It is given back by `close`.
-    Raises StackInUse when another harness has it, EngineUnreachable, PulumiMissing,
-    PulumiFailed and ProcessFailed.
+    As `of_published`; raises PulumiMissing and PulumiFailed too.
     """
     published = await asyncio.to_thread(read, name)
+    return await of_published(published, preload=preload, services=services, extras=extras, progress=progress)
+
+
+async def of_published(
+    published: Published,
+    *,
+    preload: Iterable[str] = (),
+    services: Services | None = None,
+    extras: Mapping[str, Mapping[str, object]] | None = None,
+    progress: Progress = lambda _: None,
+) -> ContainerStack:
+    """Take the stack that published this for drills, and begin a fresh run on it.
+
+    `preload`, `services` and `extras` as EmbeddedStack.up. It is given back by `close`.
+    Raises StackInUse when another harness has it, EngineUnreachable and ProcessFailed.
+    """
     folder, description, lock = await asyncio.to_thread(take_folder, StateFolder.open(), published)
     try:
         lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=False)

@@ -78,6 +78,11 @@ class Description:
     @classmethod
     def load(cls, folder: StackFolder) -> "Description":
         """Read `stack.json`; FileNotFoundError when there is none."""
-        document: dict[str, Any] = json.loads(folder.description.read_text())
+        return cls.read(folder.description.read_text())
+
+    @classmethod
+    def read(cls, text: str) -> "Description":
+        """Read what `save` wrote."""
+        document: dict[str, Any] = json.loads(text)
         services = Services(**document.pop("services"))
         return cls(services=services, **document)

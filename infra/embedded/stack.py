@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cutover.model.outputs import Outputs
 from cutover.model.secret import Secret
@@ -110,7 +110,7 @@ class EmbeddedStack:
         return stack
 
     @classmethod
-    async def attach(cls, name: str) -> "EmbeddedStack":
+    async def attach(cls, name: str) -> Self:
         """Use a stack that is up already; it outlives this object. Raises NoSuchStack."""
         state = StateFolder.open()
         folder = state.stack(name)

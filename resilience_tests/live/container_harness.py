@@ -1,6 +1,6 @@
 """A harness of its own that breaks a stack of containers and is killed in the middle of it.
 
-python -m resilience_tests.live.container_harness up|of_pulumi NAME
+python -m resilience_tests.live.container_harness up|of_pulumi|borrow NAME
 
 It says `ready`, waits for a line, breaks a link and a site, says `broken`, and waits to be killed.
 """
@@ -15,6 +15,8 @@ from infra.containers.stack import ContainerStack
 async def _taken(way: str, name: str) -> ContainerStack:
     if way == "up":
         return await bring_up.up(name, power_cut=True, progress=_say)
+    if way == "borrow":
+        return await bring_up.StandingStack.borrow(name, progress=_say)
     return await bring_up.of_pulumi(name, progress=_say)
 
 

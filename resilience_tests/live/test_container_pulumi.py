@@ -17,6 +17,8 @@ import psycopg
 import pytest
 
 from cutover.model.outputs import Credentials, Database, Outputs
+from drill.live.stacks import Where
+from drill.live.stacks import bring_up as drills_on
 from infra.blueprint.settings import StackSettings
 from infra.components.exports import document_of
 from infra.containers import bring_up, leftovers
@@ -146,6 +148,10 @@ def served(engine: docker.DockerClient, settings: StackSettings) -> dict[str, st
     }
 
 
+def run_of(told: Outputs) -> str:
+    return told.sites["east"].postgres.database.removeprefix("platform_")
+
+
 def read(engine: docker.DockerClient, container: str, path: str) -> str:
     _, output = engine.containers.get(container).exec_run(["cat", path], user="root")
     assert isinstance(output, bytes)
@@ -181,6 +187,28 @@ async def test_drills_have_runs_of_their_own_and_give_the_stack_back_with_its_da
     assert databases(told) == ["platform_r1"]
     assert ask(told, "SELECT said FROM kept") == [("written before the drills",)]
     assert Outputs.from_json(published.read_text()) == told
+    assert free(state, state.stack(settings.name))
+
+
+async def test_what_it_printed_is_enough_for_drills_on_a_machine_without_pulumi(
+    state: StateFolder,
+    settings: StackSettings,
+    engine: docker.DockerClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = made_by_pulumi(engine, settings)
+    (tmp_path / "bin" / "pulumi").unlink()
+    printed = tmp_path / "outputs.json"
+    printed.write_text(json.dumps(outputs(settings)))
+    stack = await drills_on(print, Where(stack=str(printed)))
+    try:
+        assert set(served(engine, settings).values()) == {run_of(stack.outputs())}
+        await stack.kill_site("east")
+    finally:
+        await stack.close()
+    assert made_by_pulumi(engine, settings) == before
+    assert set(served(engine, settings).values()) == {"r1"}
     assert free(state, state.stack(settings.name))
 
 

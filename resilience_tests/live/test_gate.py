@@ -1,6 +1,6 @@
 """The gate: every drill of the chosen suite, on one stack, each from a fresh run of it.
 
-`--drills`, `--seed`, `--stack` and `--keep-stack` choose (drill/pytest_plugin.py).
+`--drills`, `--seed`, `--stack`, `--s3-server` and `--keep-stack` choose (drill/pytest_plugin.py).
 `./scripts/gate` runs the same drills and writes a report to read.
 """
 
@@ -16,9 +16,9 @@ from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
-from drill.live.stacks import Stack, Where, bring_up
+from drill.live.stacks import Stack, bring_up
 from drill.live.suite import check_possible, needs_disks
-from drill.pytest_plugin import chosen_drills
+from drill.pytest_plugin import chosen_drills, chosen_place
 from drill.report import DrillResult, history_name
 from drill.sample_plan import sample_plan
 from drill.verdict import Verdict
@@ -46,6 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "drill" not in metafunc.fixturenames:
         return
     drills = chosen_drills(metafunc.config)
+    chosen_place(metafunc.config)  # what cannot be is said before anything runs
     if drills:
         metafunc.parametrize("drill", drills, ids=[f"{one.name}, seed {one.seed}" for one in drills])
         return
@@ -59,11 +60,12 @@ async def gate(
 ) -> AsyncIterator[Gate]:
     """Both sites and the witness, up once for all drills."""
     keep = bool(request.config.getoption("--keep-stack"))
-    check_possible(chosen_drills(request.config), Where())
+    where = chosen_place(request.config)
+    check_possible(chosen_drills(request.config), where)
     power_cut = needs_disks(chosen_drills(request.config))
-    stack = await bring_up(print, Where(), keep=keep, name=KEPT if keep else None, power_cut=power_cut)
+    stack = await bring_up(print, where, keep=keep, name=KEPT if keep else None, power_cut=power_cut)
     yield Gate(stack, tmp_path_factory.mktemp("gate"))
-    await (stack.close() if keep else stack.down())
+    await (stack.close() if keep or where.stays else stack.down())
 
 
 @pytest.mark.asyncio(loop_scope="session")

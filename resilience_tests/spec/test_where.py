@@ -1,10 +1,7 @@
 """What a suite of live drills asks of a stack before the first of them."""
 
-from pathlib import Path
-
 import pytest
 
-from drill.cli.application import run
 from drill.drills import Drill
 from drill.live import suite
 from drill.live.stacks import Where
@@ -44,15 +41,3 @@ def test_a_drill_that_breaks_no_link_is_not_refused_for_them(monkeypatch: pytest
 def test_single_packets_are_not_held_back_on_an_embedded_stack() -> None:
     with pytest.raises(Impossible, match="--stack docker"):
         check_possible([Drill(seed=1, fault="jitter", victim="sites", point="drain")], Where())
-
-
-@pytest.mark.parametrize("command", ["gate", "run"])
-def test_a_description_of_a_stack_is_not_enough_to_end_its_sites(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outputs = tmp_path / "outputs.json"
-    outputs.write_text("{}")
-    assert run([command, "--stack", str(outputs)]) == 64
-    told = " ".join(capsys.readouterr().err.split())
-    assert "an outputs.json is not enough (docs/explanation/decisions/0013)" in told
-    assert all(kind in told for kind in ("embedded", "docker", "pulumi:NAME"))
