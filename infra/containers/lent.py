@@ -84,6 +84,7 @@ class LentStack(ContainerStack):
     async def give_back(self) -> None:
         """End the run of the drills, and serve again what was served before. Raises StackError."""
         await self._end_run()
+        await self.control.ask("forget")
         self.description = self._before
         await asyncio.gather(*(self._give(process) for process in self._processes))
         services = [process for site in self.sites for process in self._at(site, SERVICES)]

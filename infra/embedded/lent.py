@@ -125,6 +125,7 @@ class LentStack(EmbeddedStack):
 
     async def _give_back(self) -> None:
         await self._end_run()
+        await self._control.ask("forget")
         self.description = Description.read(self._loan.before)
         contract.publish(self.description, self.folder)
         for kind in self.description.services.of_a_site:

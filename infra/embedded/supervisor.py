@@ -228,6 +228,12 @@ class Supervisor:
         """Tell every process that was started, and how it is."""
         answer({"keep": self.keep, "processes": [_describe(process) for process in self.processes.values()]})
 
+    def do_forget(self, _: Request, answer: Callable[[Answer], None]) -> None:
+        """Leave those that have ended out of what `status` tells."""
+        self.processes = {name: process for name, process in self.processes.items() if process.alive}
+        self.note()
+        answer({})
+
     def do_keep(self, request: Request, answer: Callable[[Answer], None]) -> None:
         """Say whether the stack stays when the harness goes."""
         self.keep = bool(request["keep"])
@@ -322,8 +328,8 @@ class Supervisor:
         said = os.read(reading, 64)
         self.selector.unregister(reading)
         os.close(reading)
-        process = self.processes[name]
-        if said:
+        process = self.processes.get(name)  # of one that has ended and was forgotten, its end is heard
+        if said and process is not None:
             process.ready = True
             _tell(process.waiting, {"pid": process.who.pid})
 
