@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +16,15 @@ from typing import Any
 
 import docker
 import pytest
-from docker.models.containers import Container
 
 from infra.components.exports import OUTPUTS, Published
-from infra.components.labels import PLACE
-from infra.containers.claims import STACK, of_stack
-from infra.containers.engine import NOTICED_SECONDS_MAX, Engine
+from infra.containers.claims import of_stack
+from infra.containers.engine import Engine
 from infra.containers.leftovers import remove
-from infra.containers.together import kill_together
 from infra.embedded.errors import StackError
 from infra.images.build import ensure_image
 from infra.policy.declared import CONTAINER
+from resilience_tests.live.deployed import ALL_WELL, Deployed
 from resilience_tests.spec.infra.program.checks import VOLUME, secrets_of
 from resilience_tests.style.sources import ROOT
 
@@ -36,9 +33,6 @@ PROVIDER = "pulumi-resource-docker"
 ANALYZER = "pulumi-analyzer-policy-python"
 
 COMMAND_SECONDS = 300
-HEALTHY_SECONDS = 60.0
-"""Longest that a healed site may take to be healthy (seconds): the provider does not wait for it then."""
-
 MISCOUNTED = "waiting for state to become 'removed'"
 """What the provider says of a network that the engine takes for used all the time, though it is empty."""
 
@@ -69,12 +63,10 @@ def _pulumi() -> None:
 
 
 @dataclass(frozen=True)
-class Deployment:
+class Deployment(Deployed):
     """One stack of the program under the real CLI, with a backend of its own."""
 
-    name: str
     environment: dict[str, str]
-    engine: docker.DockerClient
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
@@ -93,21 +85,6 @@ class Deployment:
     def configure(self, *words: str) -> None:
         self.run("config", "set", *words, "--stack", self.name)
 
-    def containers(self, **labels: str) -> list[Container]:
-        wanted = {STACK: self.name, **labels}
-        filters: dict[str, str | list[str] | bool] = {
-            "label": [f"{key}={value}" for key, value in wanted.items()]
-        }
-        return list(self.engine.containers.list(all=True, filters=filters))
-
-    @property
-    def left(self) -> list[str]:
-        """Names of all that the engine has of this stack."""
-        filters = {"label": f"{STACK}={self.name}"}
-        networks = [str(one.name) for one in self.engine.networks.list(filters=filters)]
-        volumes = [str(one.name) for one in self.engine.volumes.list(filters=filters)]
-        return [*(str(one.name) for one in self.containers()), *networks, *volumes]
-
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
@@ -121,7 +98,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
     engine = docker.from_env()
-    made = Deployment(f"t{uuid.uuid4().hex[:8]}", environment, engine)
+    made = Deployment(f"t{uuid.uuid4().hex[:8]}", engine, environment)
     try:
         made.run("stack", "init", made.name)
         made.configure("cutover:image", ensure_image(engine))
@@ -138,7 +115,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 def test_one_command_brings_up_everything_healthy(deployment: Deployment) -> None:
     deployment.run("up", "--yes", "--skip-preview", "--stack", deployment.name)
-    assert states(deployment) == {"healthy", "ended with 0"}
+    assert deployment.states() == ALL_WELL
 
 
 def test_a_second_preview_has_nothing_to_change(deployment: Deployment) -> None:
@@ -180,12 +157,9 @@ def test_no_secret_is_anywhere_in_the_clear(deployment: Deployment) -> None:
 
 def test_a_killed_site_is_healed_by_a_refreshing_up(deployment: Deployment) -> None:
     before = {one.id for one in deployment.containers()}
-    dead = [one for one in deployment.containers(**{PLACE: "east"}) if one.status == "running"]
-    kill_together(dead)
-    for one in dead:
-        one.wait(timeout=NOTICED_SECONDS_MAX)  # the engine learns of it later, and a refresh asks the engine
+    deployment.kill_site("east")
     deployment.run("up", "--yes", "--skip-preview", "--refresh", "--stack", deployment.name)
-    wait_until_healthy(deployment)
+    deployment.wait_until_healthy()
     assert {one.id for one in deployment.containers()} == before, "healed means started again, not made anew"
     deployment.run("preview", "--expect-no-changes", "--stack", deployment.name)
 
@@ -228,22 +202,3 @@ def steps(deployment: Deployment) -> dict[str, set[str]]:
             _, _, types, name = step["urn"].split("::", 3)
             changed.setdefault(types.rpartition("$")[2], set()).add(name)
     return changed
-
-
-def states(deployment: Deployment) -> set[str]:
-    """How the containers are: `healthy`, `ended with 0`, or what else the engine says of them."""
-    return {state_of(one) for one in deployment.containers()}
-
-
-def state_of(container: Container) -> str:
-    state = container.attrs["State"]
-    if "Health" in state and state["Running"]:
-        return str(state["Health"]["Status"])
-    return str(state["Status"]) if state["Running"] else f"ended with {state['ExitCode']}"
-
-
-def wait_until_healthy(deployment: Deployment) -> None:
-    deadline = time.monotonic() + HEALTHY_SECONDS
-    while (found := states(deployment)) != {"healthy", "ended with 0"}:
-        assert time.monotonic() < deadline, f"after {HEALTHY_SECONDS:.0f} s: {found}"
-        time.sleep(0.2)  # polls until its deadline
