@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cutover.model.outputs import Database, ObjectStore, Outputs, SiteOutputs, WitnessOutputs
+from infra.s3_engines.outside import Outside
 from infra.topology import WITNESS, Service, Topology
 
 WITNESS_BUCKET = "witness"
@@ -54,6 +55,10 @@ class Reach(Protocol):
     def keys(self) -> str:
         """What the object stores do with keys, as ObjectStore has it."""
 
+    @property
+    def outside(self) -> Outside | None:
+        """The one server behind the stores of all places; None where each place has its own."""
+
     def address(self, viewer: str, place: str, service: Service) -> tuple[str, int]:
         """Return host and port at which `viewer` reaches a service; its own with no link between."""
 
@@ -79,12 +84,19 @@ def url(reach: Reach, viewer: str, place: str, service: Service) -> str:
 
 def bucket_of(reach: Reach, run: Run, viewer: str, place: str) -> ObjectStore:
     """Return the bucket of a run at `place`, as `viewer` reaches it."""
+    there = reach.outside
     return ObjectStore(
         endpoint=url(reach, viewer, place, Service.S3),
-        bucket=WITNESS_BUCKET if place == WITNESS else run.bucket,
-        region=region_of(reach.topology, place),
+        bucket=_name_of_bucket(there, run, place),
+        region=there.region if there else region_of(reach.topology, place),
         keys=reach.keys,
     )
+
+
+def _name_of_bucket(there: Outside | None, run: Run, place: str) -> str:
+    if there is not None:
+        return there.bucket(run.stack, place, None if place == WITNESS else run.number)
+    return WITNESS_BUCKET if place == WITNESS else run.bucket
 
 
 def outputs_of(reach: Reach, run: Run, viewer: str, kind: str) -> Outputs:

@@ -113,7 +113,11 @@ def up(
     ] = None,
     s3_server: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Which object store each place runs: own or versitygw."),
+        typer.Option(
+            metavar="NAME",
+            help="Which object store each place runs: own or versitygw; or the URL of one that stands "
+            "already, with S3_ACCESS_KEY and S3_SECRET_KEY in the environment.",
+        ),
     ] = "own",
     image: Annotated[
         str | None,

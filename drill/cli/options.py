@@ -21,7 +21,12 @@ ReportOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 S3ServerOption = Annotated[
-    str, typer.Option("--s3-server", help="Which object store each place runs: own or versitygw.")
+    str,
+    typer.Option(
+        "--s3-server",
+        help="Which object store each place runs: own or versitygw; or the URL of one that stands already, "
+        "with S3_ACCESS_KEY and S3_SECRET_KEY in the environment.",
+    ),
 ]
 StackOption = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""What a power cut took from an object store that does not sync, said in so many words."""
+"""What a drill says of the object store itself: what a power cut took from it, and what was not judged."""
 
 from dataclasses import replace
 
@@ -7,16 +7,22 @@ from drill.checkers.attached import WRONG_OBJECT
 from drill.drills import Drill
 from drill.report import DrillResult
 from drill.verdict import Finding, Verdict, Witness
+from infra.s3_engines.outside import is_url
 from infra.s3_engines.resolve import UNSYNCED
 
 NAME = "object_store"
 
 
 def explained(result: DrillResult, drill: Drill, s3_server: str) -> DrillResult:
-    """Return the result with the cause first, where objects of acknowledged uploads went with the power.
+    """Return the result with what is to be said of its object store.
 
-    The verdict is as it was: the objects are the witnesses of `attached`.
+    Where objects of acknowledged uploads went with the power, the cause comes first; the
+    verdict is as it was, since the objects are the witnesses of `attached`. Of a server
+    outside of the sites nobody can say what it would have kept: a note, and for a power
+    cut, which is about nothing else, a finding that is inconclusive.
     """
+    if is_url(s3_server):
+        return _unjudged(result, drill, s3_server)
     lost = acknowledged_and_lost(result) if drill.cuts_power and s3_server in UNSYNCED else ()
     if not lost:
         return result
@@ -33,6 +39,18 @@ def explained(result: DrillResult, drill: Drill, s3_server: str) -> DrillResult:
         counts={"posts": len(lost)},
     )
     return replace(result, findings=(cause, *result.findings))
+
+
+def _unjudged(result: DrillResult, drill: Drill, url: str) -> DrillResult:
+    why = (
+        f"what the object store keeps through a crash or a power cut: it stands at {url}, outside of the "
+        f"sites, and lived on when they died. Only the way to it was killed, paused or cut"
+    )
+    if not drill.cuts_power:
+        return replace(result, notes=(*result.notes, why))
+    what = f"nobody can say {why}. See docs/how-to/choose-an-s3-server.md"
+    doubt = Finding(checker=NAME, verdict=Verdict.INCONCLUSIVE, witnesses=(Witness(what=what),))
+    return replace(result, findings=(*result.findings, doubt))
 
 
 def acknowledged_and_lost(result: DrillResult) -> tuple[Witness, ...]:

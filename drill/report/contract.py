@@ -35,6 +35,7 @@ class DrillResult:
     repeat: str  #: the command that repeats it; names the commit
     findings: tuple[Finding, ...]
     measures: Measures
+    notes: tuple[str, ...] = ()  #: what was not judged, and why; changes no verdict
     history: Path | None = field(default=None, compare=False)  #: the file that the drill wrote
 
     @property
@@ -56,6 +57,7 @@ class DrillResult:
             "verdict": self.verdict.value,
             "seconds": round(self.seconds, 3),
             "repeat": self.repeat,
+            "notes": list(self.notes),
             "checkers": {finding.checker: _finding(finding) for finding in self.findings},
             "measures": _measures(self.measures),
         }

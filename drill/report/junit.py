@@ -59,6 +59,8 @@ def _case(drill: DrillResult) -> ElementTree.Element:
         )
         told = ElementTree.SubElement(case, kind, message=_text(message), type=drill.verdict.value)
         told.text = _text("\n".join([*(_told(finding) for finding in wrong), f"Repeat: {drill.repeat}"]))
+    if drill.notes:
+        ElementTree.SubElement(case, "system-out").text = _text("\n".join(drill.notes))
     return case
 
 

@@ -25,6 +25,8 @@ def print_report(report: Report, console: "Console | None" = None) -> None:
         if drill.verdict is not Verdict.HELD:
             for line in _against(drill):
                 console.print(line, soft_wrap=True)
+    for line in _noted(report):
+        console.print(line, soft_wrap=True)
     counted = Counter(drill.verdict for drill in report.drills)
     told = ", ".join(f"{counted[verdict]} {verdict.value}" for verdict in Verdict)
     console.print(_styled(f"{report.verdict.value}: {told}, in {report.seconds:.1f} s", report.verdict))
@@ -65,6 +67,17 @@ def _against(drill: DrillResult) -> "list[Text]":
     if losses(drill.measures) != "nothing":
         lines.append(Text(f"  lost or hidden: {losses(drill.measures)}"))
     return [*lines, Text(f"  repeat: {_printable(drill.repeat)}")]
+
+
+def _noted(report: Report) -> "list[Text]":
+    """What was not judged, once for all drills of which it is true."""
+    from rich.text import Text
+
+    counted = Counter(note for drill in report.drills for note in drill.notes)
+    return [
+        Text(_printable(f"not judged in {times} drill{'s' if times > 1 else ''}: {note}"))
+        for note, times in counted.items()
+    ]
 
 
 def _styled(text: str, verdict: Verdict) -> "Text":

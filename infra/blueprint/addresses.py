@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from infra.blueprint.settings import NETWORK_BITS, StackSettings
+from infra.s3_engines.outside import Outside
 from infra.topology import CLIENTS, OPERATOR, WITNESS, Service, Topology, two_sites
 
 LINK = "link"
@@ -65,6 +66,10 @@ class Addresses:
     def keys(self) -> str:
         """Return what the object stores do with keys, as ObjectStore has it."""
         return self.settings.s3_keys
+
+    @property
+    def outside(self) -> Outside | None:
+        return None
 
     def credentials(self, viewer: str, place: str) -> str:
         """Return where a container finds what `viewer` may use at `place`."""

@@ -33,6 +33,7 @@ class Keys:
 
     key: Secret
     shared: bool = False  #: the object stores know one key pair each, which all viewers use
+    given: S3Credentials | None = None  #: the account at a server outside, which all viewers use
 
     def __post_init__(self) -> None:
         if (length := len(self.key.reveal().strip())) < BYTES_MIN:
@@ -48,6 +49,8 @@ class Keys:
 
     def pair(self, viewer: str, place: str) -> S3Credentials:
         """Return the key pair of a viewer at a place's object store."""
+        if self.given is not None:
+            return self.given
         who = "shared" if self.shared else viewer
         return S3Credentials(access_key=f"{who}-key", secret_key=self._derived("s3", place, who))
 

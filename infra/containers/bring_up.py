@@ -35,7 +35,13 @@ from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk
 from infra.embedded import power
 from infra.embedded.claim import free_name, take
 from infra.embedded.control import Control
-from infra.embedded.errors import NoPowerCut, ProcessFailed, StackError, StackInUse
+from infra.embedded.errors import (
+    NoPowerCut,
+    NoS3Server,
+    ProcessFailed,
+    StackError,
+    StackInUse,
+)
 from infra.embedded.launch import start_supervisor
 from infra.embedded.processes import MARKER
 from infra.embedded.services import Services
@@ -92,6 +98,10 @@ async def up(
     for gone in await asyncio.to_thread(reap, state, engine, progress):
         progress(f"removed what was left of stack {gone}")
     store = await asyncio.to_thread(find_engine, s3_server, state.cache, progress)
+    if store.outside:
+        raise NoS3Server(
+            f"--s3-server {store.name}: only an embedded stack can use a server that stands already"
+        )
     images = await asyncio.to_thread(_images, engine, image, base, store.program, progress)
     claim = _claim(name or free_name(state), keep=keep)
     folder, description, lock = await asyncio.to_thread(

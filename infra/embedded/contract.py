@@ -12,7 +12,9 @@ from infra.contract import Run, bucket_of, outputs_of, platform_settings
 from infra.embedded.description import Description, kind_of
 from infra.embedded.ports import HOST
 from infra.embedded.state import StackFolder, write_file
+from infra.s3_engines.outside import Outside, account
 from infra.s3_engines.resolve import KEYS
+from infra.s3_engines.tenancy import Tenancy
 from infra.topology import OPERATOR, Service, Topology, two_sites
 
 
@@ -29,7 +31,11 @@ class Reached:
 
     @property
     def keys(self) -> str:
-        return KEYS[self.description.s3_server]
+        return self.outside.keys if self.outside else KEYS[self.description.s3_server]
+
+    @property
+    def outside(self) -> Outside | None:
+        return self.description.s3_outside
 
     def address(self, viewer: str, place: str, service: Service) -> tuple[str, int]:
         """Return host and port of a service: its own directly, others over a link."""
@@ -44,13 +50,16 @@ class Reached:
         return self.description.present_run
 
 
-def make_credentials(folder: StackFolder) -> Mapping[str, Mapping[str, Secret]]:
+def make_credentials(description: Description, folder: StackFolder) -> Mapping[str, Mapping[str, Secret]]:
     """Make all keys and passwords of a stack and write its credentials files.
 
-    Each viewer has a key pair of its own at each object store. Returns the
-    database passwords, by site and role, for the servers to be told.
+    Each viewer has a key pair of its own at each object store; at a server outside all have
+    the environment's. Returns the database passwords, by site and role, for the servers to be told.
     """
-    topology, keys = two_sites(), Keys(Secret(secrets.token_urlsafe(32)))
+    pair = account() if description.s3_outside else None
+    if pair is not None:
+        Tenancy(folder).remember(pair)
+    topology, keys = two_sites(), Keys(Secret(secrets.token_urlsafe(32)), given=pair)
     for place in topology.places:
         write_file(folder.credentials / f"s3-server-{place}.json", json.dumps(keys.of_store(place)))
         for viewer in topology.viewers:

@@ -10,6 +10,7 @@ from infra.contract import Run
 from infra.embedded.binaries import Binaries
 from infra.embedded.services import Addresses, Services
 from infra.embedded.state import StackFolder, write_json
+from infra.s3_engines.outside import Outside
 from infra.s3_engines.resolve import OWN
 from infra.topology import two_sites
 
@@ -30,8 +31,9 @@ class Description:
     postgres_folder: str
     postgres_version: int
     schema: str | None  #: SQL file that the role platform runs in each new database
-    s3_server: str = OWN  #: which object store every place runs, a name of `infra.s3_engines`
+    s3_server: str = OWN  #: which object store every place runs, a name of `infra.s3_engines`, or a URL
     s3_program: str | None = None  #: its binary; None for our own, which is forked
+    s3_outside: Outside | None = None  #: the server at a URL, which all places share
     run: int = 0
     extras: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Settings added to the stack's own, by kind of process or by its full name."""
@@ -85,4 +87,5 @@ class Description:
         """Read what `save` wrote."""
         document: dict[str, Any] = json.loads(text)
         services = Services(**document.pop("services"))
-        return cls(services=services, **document)
+        there = document.pop("s3_outside", None)
+        return cls(services=services, s3_outside=Outside(**there) if there else None, **document)

@@ -3,14 +3,17 @@
 import contextlib
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from infra.embedded import power
+from infra.embedded.errors import StackError
 from infra.embedded.groups import Freezer, find_freezers
 from infra.embedded.postgres import release_memory
 from infra.embedded.processes import Identity, identify, marked_with, send, stop_tree, wait_gone, working_in
 from infra.embedded.state import StackFolder, StateFolder, is_locked
+from infra.s3_engines.tenancy import Tenancy
 
 GONE_SECONDS_MAX = 10.0
 """Longest wait for the killed leftovers to be gone (seconds)."""
@@ -18,29 +21,50 @@ GONE_SECONDS_MAX = 10.0
 _SIGKILL = 9
 
 
-def reap(state: StateFolder) -> list[str]:
+def reap(state: StateFolder, tell: Callable[[str], object] = lambda _: None) -> list[str]:
     """Remove every stack of processes whose supervisor is dead; return their names.
 
     A stack that lives, kept or of another harness, is left alone; so are those of
-    containers, which only their engine can remove.
+    containers, which only their engine can remove. What stays elsewhere is told.
     """
     with state.allocating():
         dead = [
             folder for folder in state.stacks() if folder.kind == "processes" and not is_locked(folder.lock)
         ]
         for folder in dead:
-            remove(folder)
+            for left in remove(folder):
+                tell(f"of stack {folder.name} {left}")
     return [folder.name for folder in dead]
 
 
-def remove(folder: StackFolder) -> None:
-    """End all that is left of a stack without a supervisor, and remove its disks and files."""
+def take_down(folder: StackFolder) -> None:
+    """Remove a stack; raise StackError when all is done but what stays elsewhere."""
+    if left := remove(folder):
+        raise StackError(f"stack {folder.name} is down, but {'; '.join(left)}")
+
+
+@contextlib.contextmanager
+def telling(tell: Callable[[str], object]) -> Iterator[None]:
+    """Tell of what stays, and do not raise it: something else went wrong first, and is what is raised."""
+    try:
+        yield
+    except StackError as error:
+        tell(str(error))
+
+
+def remove(folder: StackFolder) -> tuple[str, ...]:
+    """End all that is left of a stack without a supervisor, and remove its disks, buckets and files.
+
+    Returns what it has at a server outside that could not be removed, in words.
+    """
     kill_leftovers(folder)
+    left = Tenancy(folder).end()
     for data in folder.reach.glob("*/data"):
         release_memory(data)
     power.unplug(folder)
     shutil.rmtree(folder.reach, ignore_errors=True)
     shutil.rmtree(folder.path, ignore_errors=True)
+    return left
 
 
 def kill_leftovers(folder: StackFolder) -> None:

@@ -19,7 +19,7 @@ from infra.embedded.groups import Death
 from infra.embedded.launch import start_supervisor
 from infra.embedded.postgres import Server, prepared
 from infra.embedded.reaper import reap as reap_dead
-from infra.embedded.reaper import remove
+from infra.embedded.reaper import take_down, telling
 from infra.embedded.relay import Mode
 from infra.embedded.services import Services
 from infra.embedded.state import StateFolder, is_locked, server_user
@@ -74,14 +74,14 @@ class EmbeddedStack:
         are killed. `schema`: SQL file that the role platform runs in every new
         database. `extras`: settings by kind of process, added to what the stack
         gives. `preload`: further modules to import once, before the first fork.
-        `s3_server`: which object store every place runs, a name of `infra.s3_engines`.
+        `s3_server`: which object store every place runs, a name of `infra.s3_engines`, or a URL.
         `power_cut`: each site's data are on a disk of its own whose power can be cut.
         Raises StackInUse, NoServerBinaries, NoS3Server, NoPowerCut, NoFreePorts, ProcessFailed.
         """
         if power_cut:
             power.require()
         state = StateFolder.open()
-        await asyncio.to_thread(reap_dead, state)
+        await asyncio.to_thread(reap_dead, state, progress)
         binaries = await asyncio.to_thread(find_binaries, state.cache, server_user(), postgres_version)
         engine = await asyncio.to_thread(find_engine, s3_server, state.cache, progress)
         partial = Description(
@@ -93,8 +93,7 @@ class EmbeddedStack:
             postgres_version=binaries.version,
             schema=str(schema.resolve()) if schema else None,
             extras=extras or {},
-            s3_server=engine.name,
-            s3_program=engine.program,
+            **engine.described,
         )
         description, lock = await asyncio.to_thread(claim, state, partial)
         progress(f"stack {description.name}: PostgreSQL {binaries.version} from {binaries.folder}")
@@ -105,7 +104,8 @@ class EmbeddedStack:
             await power.plug_in(folder, stack.sites if power_cut else ())
             await stack._bring_up([*description.services.modules, *preload], progress)
         except BaseException:
-            await asyncio.shield(stack.down())
+            with telling(progress):
+                await asyncio.shield(stack.down())
             raise
         return stack
 
@@ -127,7 +127,7 @@ class EmbeddedStack:
                 await self._control.ask("shutdown")
         finally:
             await self.close()
-            await asyncio.to_thread(remove, self.folder)
+            await asyncio.to_thread(take_down, self.folder)
 
     async def close(self) -> None:
         """Let go of the stack: one that is not kept ends now, if it is this object that brought it up."""
@@ -136,7 +136,7 @@ class EmbeddedStack:
         await self._control.close()
 
     async def _bring_up(self, modules: list[str], progress: Progress) -> None:
-        passwords = contract.make_credentials(self.folder)
+        passwords = contract.make_credentials(self.description, self.folder)
         await asyncio.to_thread(prepared, self.description.binaries, self._state.cache, server_user())
         await asyncio.gather(*(asyncio.to_thread(one.prepare, self._state.cache) for one in self._servers()))
         progress("data directories are prepared")
@@ -494,7 +494,7 @@ async def down_all() -> list[str]:
             gone.append(name)
         except (StackError, OSError) as error:
             failed.append(f"{name}: {error}")
-    gone += reap()
+    gone += reap_dead(StateFolder.open(), failed.append)
     if failed:
         raise StackError("; ".join([*failed, f"down are {', '.join(sorted(gone)) or 'none'}"]))
     return gone

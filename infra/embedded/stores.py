@@ -17,19 +17,27 @@ from infra.embedded.services import s3_settings
 from infra.embedded.state import StackFolder
 from infra.embedded.waiting import ready_or_ended, until_it_listens
 from infra.s3_engines import versitygw
+from infra.s3_engines.outside import Outside
 from infra.s3_engines.resolve import OWN
+from infra.s3_engines.tenancy import Tenancy
 from infra.topology import WITNESS, Service, two_sites
+
+FRONT = "infra.s3_engines.front:serve"
 
 LISTEN_SECONDS_MAX = 15.0
 """Longest wait until a server of another make listens (seconds); versitygw takes 0.05."""
 
 
 class Stores:
-    """Our own servers are forked and have a control socket; versitygw is a program of its own."""
+    """Our own servers are forked and have a control socket; versitygw is a program of its own.
+
+    Of a server that stands outside each place has a front, which is forked too.
+    """
 
     def __init__(self, folder: StackFolder, control: Control) -> None:
         self._folder = folder
         self._control = control
+        self._tenancy = Tenancy(folder)
 
     def data(self, place: str) -> Path:
         """Return the folder that holds all bytes of a place's store."""
@@ -37,21 +45,36 @@ class Stores:
 
     async def start(self, description: Description, place: str) -> None:
         """Start the store of a place, and return when it can be reached. Raises ProcessFailed."""
-        if description.s3_server == OWN:
+        if description.s3_outside is not None:
+            await self._start_front(description, description.s3_outside, place)
+        elif description.s3_server == OWN:
             await self._start_own(description, place)
         else:
             await self._start_versitygw(description, place)
 
     async def _start_own(self, description: Description, place: str) -> None:
-        process = f"{place}/s3"
         settings = s3_settings(
             description.addresses, place, self.data(place), self._socket(place), self._keys_file(place)
         )
+        await self._fork(description, place, description.entry(f"{place}/s3"), settings)
+
+    async def _start_front(self, description: Description, there: Outside, place: str) -> None:
+        settings = {
+            **description.addresses.listen(place, Service.S3),
+            "to": list(there.address),
+            "tls": there.tls,
+        }
+        await self._fork(description, place, FRONT, settings)
+
+    async def _fork(
+        self, description: Description, place: str, entry: str, settings: Mapping[str, object]
+    ) -> None:
+        process = f"{place}/s3"
         await self._control.ask(
             "spawn",
             name=process,
             group=place,
-            entry=description.entry(process),
+            entry=entry,
             settings={**settings, **description.extra(process)},
             log=str(self._folder.log(process)),
             fast=True,
@@ -86,9 +109,16 @@ class Stores:
         return int((await self._control.ask("watch", name=process))["status"])
 
     def make_bucket(self, description: Description, place: str) -> None:
-        """Make this run's bucket, with no link between us and the store."""
+        """Make this run's bucket, with no link between us and the store.
+
+        At a server outside the place's bucket of the run before goes, too: nobody else removes it there.
+        """
         viewer = two_sites().sites[0].name if place == WITNESS else place
         store = contract.own_bucket(description, self._folder, place)
+        if (there := description.s3_outside) is not None:
+            self._tenancy.make(there, store)
+            self._tenancy.remove_others(there.bucket(description.name, place, None), store.bucket)
+            return
         make_bucket(store, contract.credentials_of(self._folder, viewer, place).s3)
 
     async def fault(self, description: Description, place: str, do: str, **limits: object) -> dict[str, Any]:

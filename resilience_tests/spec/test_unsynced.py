@@ -1,4 +1,4 @@
-"""A violation by a power cut names its cause, where the object store does not sync."""
+"""What a drill says of the object store: why a power cut lost objects, or that it was not judged."""
 
 from dataclasses import replace
 
@@ -8,11 +8,13 @@ from drill.checkers.attached import NAME, WRONG_OBJECT
 from drill.drills import Drill
 from drill.live.unsynced import explained
 from drill.report import DrillResult
-from drill.verdict import Finding, Verdict, Witness
+from drill.verdict import Finding, Verdict, Witness, worst
 from resilience_tests.spec.test_report import MEASURED
 
 CUT = Drill(seed=1, fault="power-cut", victim="source", point="drain")
 KILL = replace(CUT, fault="kill")
+CALM = Drill(seed=1)
+URL = "http://s3.example:9000"
 LOST = Witness(what=f"post p is visible at east{WRONG_OBJECT}objects/a is not there", acknowledged_at=1.0)
 UNACKNOWLEDGED = replace(LOST, acknowledged_at=None)
 ROWLESS = Witness(what="object objects/b is at east, but its post has no row", acknowledged_at=1.0)
@@ -41,6 +43,26 @@ def test_the_cause_comes_first_and_the_lost_objects_are_named() -> None:
     assert "objects of 1 posts" in cause.witnesses[0].what
     assert cause.witnesses[1:] == (LOST,)
     assert attached.witnesses == (LOST, UNACKNOWLEDGED, ROWLESS)
+
+
+@pytest.mark.parametrize("drill", [KILL, CALM], ids=["a kill", "calm"])
+def test_of_a_store_that_lived_on_it_is_said_that_nobody_judged_it(drill: Drill) -> None:
+    told = explained(result(), drill, URL)
+    assert told.verdict is Verdict.HELD
+    assert told.findings == result().findings
+    assert f"it stands at {URL}, outside of the sites, and lived on" in told.notes[0]
+
+
+@pytest.mark.parametrize("found", [result(), result(LOST)], ids=["all held", "objects are missing"])
+def test_a_power_cut_that_never_reached_the_store_judges_nothing_of_it(found: DrillResult) -> None:
+    """Unknown is never green; and what others found stands."""
+    told = explained(found, CUT, URL)
+    *before, doubt = told.findings
+    assert tuple(before) == found.findings
+    assert doubt.verdict is Verdict.INCONCLUSIVE
+    assert "nobody can say what the object store keeps" in doubt.witnesses[0].what
+    assert URL in doubt.witnesses[0].what
+    assert told.verdict is worst([Verdict.INCONCLUSIVE, found.verdict])
 
 
 @pytest.mark.parametrize(
