@@ -19,6 +19,7 @@ from infra.embedded.errors import ProcessFailed
 ANSWER_SECONDS_MAX = 10.0
 """Longest wait for the store's answer (seconds)."""
 
+PAGE = 1000  #: keys in a listing; no server gives more
 HANDS = 8  #: requests at once while a bucket is emptied
 
 LOOKS_MAX = 5
@@ -147,7 +148,7 @@ def _empty(door: Door, bucket: str) -> bool:
 
 def _objects(door: Door, bucket: str) -> list[str] | None:
     """Return some keys of a bucket, quoted; None when there is no such bucket."""
-    answer = door.ask("GET", f"/{bucket}", "encoding-type=url&list-type=2")
+    answer = door.ask("GET", f"/{bucket}", f"encoding-type=url&list-type=2&max-keys={PAGE}")
     if answer.code == "NoSuchBucket":
         return None
     if answer.status != 200:
