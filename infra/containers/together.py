@@ -10,6 +10,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 import docker.errors
+import tenacity
 from docker.models.containers import Container
 
 from infra.containers.urgency import make_urgent, urgent
@@ -21,6 +22,12 @@ BY_ENGINE = "engine"
 """The way of a death that the engine was asked for, container by container."""
 
 _NOT_RUNNING = 409
+
+UNABLE = "unable to freeze"
+"""What the engine's runtime says after a few tries, on a machine too busy to stop all of a group's tasks."""
+
+FREEZING = tenacity.stop_after_delay(10.0)
+"""How long it is asked again (seconds)."""
 
 _V1 = Path("/sys/fs/cgroup/freezer")
 _V2 = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
@@ -86,7 +93,7 @@ def _members(freezers: Sequence[Freezer]) -> set[int]:
 
 def _kill_by_engine(containers: Sequence[Container]) -> Death:
     begun = time.monotonic()
-    _all_at_once(containers, "kill", dead_is_fine=True)
+    _on_each(containers, _kill)
     _on_each(containers, _wait_for_end)
     return Death(len(containers), time.monotonic() - begun, BY_ENGINE)
 
@@ -103,32 +110,45 @@ def _wait_for_end(container: Container) -> None:
 def pause_together(containers: Sequence[Container]) -> Together:
     """Freeze every running container of a site; the engine knows of it and can still remove them."""
     running = [one for one in containers if _pid(one) and not one.attrs["State"]["Paused"]]
-    return _timed(running, "pause")
+    return _timed(running, _pause)
 
 
 def resume_together(containers: Sequence[Container]) -> Together:
     """Let every paused container of a site go on."""
-    return _timed([one for one in containers if _pid(one) and one.attrs["State"]["Paused"]], "unpause")
+    paused = [one for one in containers if _pid(one) and one.attrs["State"]["Paused"]]
+    return _timed(paused, lambda one: one.unpause())
 
 
-def _timed(containers: Sequence[Container], do: str) -> Together:
+def _pause(container: Container) -> None:
+    tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: UNABLE in str(error)),
+        stop=FREEZING,
+        wait=tenacity.wait_fixed(0.1),
+        reraise=True,
+    )(container.pause)
+
+
+def _timed(containers: Sequence[Container], act: Callable[[Container], object]) -> Together:
+    """Do it to all at once. Raises StackError with what the engine said."""
     begun = time.monotonic()
-    _all_at_once(containers, do)
+    try:
+        _on_each(containers, act)
+    except docker.errors.APIError as error:
+        raise StackError(
+            f"the engine did not do it to every container: {error.explanation or error}"
+        ) from None
     return Together(len(containers), time.monotonic() - begun)
 
 
-def _all_at_once(containers: Sequence[Container], do: str, *, dead_is_fine: bool = False) -> None:
-    def one(container: Container) -> None:
-        try:
-            getattr(container, do)()
-        except docker.errors.APIError as error:
-            if not (dead_is_fine and error.status_code == _NOT_RUNNING):
-                raise
-
-    _on_each(containers, one)
+def _kill(container: Container) -> None:
+    try:
+        container.kill()
+    except docker.errors.APIError as error:
+        if error.status_code != _NOT_RUNNING:
+            raise
 
 
-def _on_each(containers: Sequence[Container], act: Callable[[Container], None]) -> None:
+def _on_each(containers: Sequence[Container], act: Callable[[Container], object]) -> None:
     if containers:
         with ThreadPoolExecutor(len(containers)) as pool:
             list(pool.map(act, containers))

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docker.errors import APIError
 from docker.models.containers import Container
+from tenacity import stop_after_attempt
 
 from infra.containers import together
 from infra.containers.together import BY_ENGINE, kill_together, pause_together, resume_together
+from infra.embedded.errors import StackError
 from resilience_tests.contract.containers.field import Field
 
 FAMILY = """
@@ -67,6 +70,29 @@ def test_a_paused_site_is_known_to_the_engine_as_paused_and_goes_on_when_resumed
     assert pause_together(site).containers == 0, "they are paused already"
     assert resume_together(site).containers == len(site)
     assert {_status(one) for one in site} == {"running"}
+
+
+@pytest.mark.parametrize("times", [2, 1000])
+def test_an_engine_that_is_too_busy_to_freeze_is_asked_again_but_not_for_ever(
+    site: list[Container], monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """As runc says it on a loaded machine: once in some hundred pauses, and not on demand."""
+    monkeypatch.setattr(together, "FREEZING", stop_after_attempt(3))
+    refusals = iter([APIError("OCI runtime pause failed: unable to freeze: unknown")] * times)
+    really = site[0].pause
+
+    def pause() -> None:
+        for refusal in refusals:
+            raise refusal
+        really()
+
+    monkeypatch.setattr(site[0], "pause", pause)
+    if times == 2:
+        assert pause_together(site).containers == len(site)
+        assert {_status(one) for one in site} == {"paused"}
+    else:
+        with pytest.raises(StackError, match="unable to freeze"):
+            pause_together(site)
 
 
 def test_where_no_control_group_is_at_hand_the_engine_is_asked(
