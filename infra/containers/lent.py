@@ -22,12 +22,14 @@ from infra.containers.claims import Claim, of_stack, this_process
 from infra.containers.description import ContainerDescription
 from infra.containers.pulumi_folder import key_file
 from infra.containers.stack import SERVICES, ContainerStack
+from infra.embedded.buckets import drop
 from infra.embedded.control import Control
 from infra.embedded.errors import NoSuchStack, StackError
-from infra.embedded.loan import Loan, is_lent, must_keep_databases, unused_run
+from infra.embedded.loan import Loan, is_lent, must_keep_databases, must_not_be_own, unused_run
 from infra.embedded.power import disk_of
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder
+from infra.topology import OPERATOR, WITNESS
 
 RULE_SECONDS = 48 * 3600.0
 """A rule of ours is a leftover after this time, whoever holds it (seconds): longer than any suite takes."""
@@ -62,6 +64,16 @@ class LentStack(ContainerStack):
         """As ContainerStack.fresh; StackError for other settings of databases that hold what is not ours."""
         must_keep_databases(extras)
         return await super().fresh(services=services, extras=extras)
+
+    async def _end_run(self) -> None:
+        """As ContainerStack._end_run; the buckets of drills go as well, since this stack outlives them."""
+        must_not_be_own(self.description.run, self._before.run)
+        await super()._end_run()
+        await asyncio.gather(*(asyncio.to_thread(self._drop_bucket, place) for place in self.places))
+
+    def _drop_bucket(self, place: str) -> None:
+        prefix = self.description.present_run.prefix if place == WITNESS else None
+        drop(self._bucket(place), self._keys.pair(OPERATOR, place), prefix)
 
     async def close(self) -> None:
         """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""

@@ -15,7 +15,7 @@ from typing import Any
 import docker.errors
 import psycopg
 
-from cutover.model.outputs import Outputs
+from cutover.model.outputs import ObjectStore, Outputs
 from infra.blueprint.addresses import LINK, Addresses
 from infra.blueprint.files import ENTRIES, Files
 from infra.blueprint.keys import Keys
@@ -436,9 +436,11 @@ class ContainerStack:
         )
 
     def _make_bucket(self, place: str) -> None:
+        make_bucket(self._bucket(place), self._keys.pair(OPERATOR, place))
+
+    def _bucket(self, place: str) -> ObjectStore:
         reach = FromHere(self.description.settings, self.folder)
-        store = bucket_of(reach, self.description.present_run, OPERATOR, place)
-        make_bucket(store, self._keys.pair(OPERATOR, place))
+        return bucket_of(reach, self.description.present_run, OPERATOR, place)
 
     async def settle(self) -> None:
         """Put all that was written onto the disks: what stood before is not what a power cut may take."""

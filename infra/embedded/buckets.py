@@ -110,6 +110,18 @@ def location(region: str) -> bytes:
     ).encode()
 
 
+def drop(store: ObjectStore, pair: S3Credentials, prefix: str | None) -> None:
+    """Remove a bucket; or, of one that others use too, what lies under a prefix. Raises ProcessFailed."""
+    door = Door(endpoint=store.endpoint, region=store.region, pair=pair)
+    try:
+        if prefix is None:
+            remove_bucket(door, store.bucket)
+        else:
+            _empty(door, store.bucket, prefix)
+    except (OSError, http.client.HTTPException) as error:
+        raise ProcessFailed(f"bucket {store.bucket} at {store.endpoint} was not removed: {error}") from None
+
+
 def remove_bucket(door: Door, bucket: str) -> None:
     """Empty a bucket and remove it; one that is gone is fine.
 
@@ -128,32 +140,37 @@ def remove_bucket(door: Door, bucket: str) -> None:
     raise ProcessFailed(f"{door.endpoint} answered {said} to removing bucket {bucket}")
 
 
-def _empty(door: Door, bucket: str) -> bool:
-    """Delete every object and upload of a bucket; return whether the bucket is there."""
+def _empty(door: Door, bucket: str, prefix: str = "") -> bool:
+    """Delete every object and upload under a prefix; return whether the bucket is there."""
     before: list[str] = []
     with ThreadPoolExecutor(HANDS) as pool:
         while True:
-            keys = _objects(door, bucket)
+            keys = _objects(door, bucket, prefix)
             if not keys or keys == before:  # or they do not go: removing the bucket says why
                 break
             list(pool.map(lambda some: _delete(door, bucket, some), (keys[n::HANDS] for n in range(HANDS))))
             before = keys
     if keys is None:
         return False
-    answer = door.ask("GET", f"/{bucket}", "uploads=")
+    answer = door.ask("GET", f"/{bucket}", f"{_under(prefix)}uploads=")
     if answer.status == 200:  # a server that cannot list them, as some cannot, has none or needs none gone
         _delete(door, bucket, [f"{key}?uploadId={quote(id_, safe='')}" for key, id_ in _uploads(answer.text)])
     return True
 
 
-def _objects(door: Door, bucket: str) -> list[str] | None:
-    """Return some keys of a bucket, quoted; None when there is no such bucket."""
-    answer = door.ask("GET", f"/{bucket}", f"encoding-type=url&list-type=2&max-keys={PAGE}")
+def _objects(door: Door, bucket: str, prefix: str) -> list[str] | None:
+    """Return some keys under a prefix, quoted; None when there is no such bucket."""
+    query = f"encoding-type=url&list-type=2&max-keys={PAGE}&{_under(prefix)}"
+    answer = door.ask("GET", f"/{bucket}", query.removesuffix("&"))
     if answer.code == "NoSuchBucket":
         return None
     if answer.status != 200:
         raise ProcessFailed(f"{door.endpoint} answered {answer.told} to listing bucket {bucket}")
     return [_quoted(answer.text, key) for key in _texts(answer.text, "Contents", "Key")]
+
+
+def _under(prefix: str) -> str:
+    return f"prefix={quote(prefix, safe='')}&" if prefix else ""
 
 
 def _uploads(text: str) -> list[tuple[str, str]]:

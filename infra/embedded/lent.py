@@ -9,7 +9,7 @@ from cutover.model.outputs import Outputs
 from infra.embedded import contract
 from infra.embedded.description import Description
 from infra.embedded.errors import StackError
-from infra.embedded.loan import Loan, is_lent, must_keep_databases, unused_run
+from infra.embedded.loan import Loan, is_lent, must_keep_databases, must_not_be_own, unused_run
 from infra.embedded.power import disk_of
 from infra.embedded.services import Services
 from infra.embedded.stack import EmbeddedStack
@@ -67,7 +67,7 @@ class LentStack(EmbeddedStack):
         try:
             if not is_lent(stack.folder):
                 return False
-            stack._loan, stack._progress = Loan.take(stack.folder), progress
+            stack._lend(Loan.take(stack.folder), progress)
             try:
                 await stack._give_back()
             finally:
@@ -92,7 +92,9 @@ class LentStack(EmbeddedStack):
     def _lend(self, loan: Loan, progress: Progress) -> None:
         """Leave the stack's own run out of all that follows, and end that of a harness that was killed."""
         self._loan, self._progress = loan, progress
-        if self.description.run == Description.read(loan.before).run:
+        own = Description.read(loan.before).run
+        self._stores.spared = frozenset({own})
+        if self.description.run == own:
             self.description = replace(self.description, run=unused_run())
             self.description.save(self.folder)
 
@@ -105,6 +107,13 @@ class LentStack(EmbeddedStack):
         """As EmbeddedStack.fresh; StackError for other settings of databases that hold what is not ours."""
         must_keep_databases(extras)
         return await super().fresh(services=services, extras=extras)
+
+    async def _end_run(self) -> None:
+        """As EmbeddedStack._end_run; the buckets of drills go as well, since this stack outlives them."""
+        must_not_be_own(self.description.run, Description.read(self._loan.before).run)
+        await super()._end_run()
+        dropped = (asyncio.to_thread(self._stores.drop_run, self.description, place) for place in self.places)
+        await asyncio.gather(*dropped)
 
     async def close(self) -> None:
         """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""

@@ -72,6 +72,12 @@ def must_keep_databases(extras: Mapping[str, Mapping[str, object]] | None) -> No
         )
 
 
+def must_not_be_own(run: int, own: int) -> None:
+    """Raise StackError before the run that a stack served itself would be dropped as one of the drills'."""
+    if run == own:
+        raise StackError(f"run r{own} is the stack's own: it is not ended, and nothing of it is removed")
+
+
 def unused_run() -> int:
     """Return a number that no run of a stack had, whichever machine it was drilled on from."""
     return int(time.time())

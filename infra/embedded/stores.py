@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.contract import region_of
 from infra.embedded import contract
-from infra.embedded.buckets import make_bucket
+from infra.embedded.buckets import drop, make_bucket
 from infra.embedded.control import Control
 from infra.embedded.description import Description
 from infra.embedded.errors import StackError
@@ -38,6 +38,7 @@ class Stores:
         self._folder = folder
         self._control = control
         self._tenancy = Tenancy(folder)
+        self.spared: frozenset[int] = frozenset()  #: runs whose buckets stay, besides the present one's
 
     def data(self, place: str) -> Path:
         """Return the folder that holds all bytes of a place's store."""
@@ -117,9 +118,22 @@ class Stores:
         store = contract.own_bucket(description, self._folder, place)
         if (there := description.s3_outside) is not None:
             self._tenancy.make(there, store)
-            self._tenancy.remove_others(there.bucket(description.name, place, None), store.bucket)
+            kept = [store.bucket, *(there.bucket(description.name, place, run) for run in self.spared)]
+            self._tenancy.remove_others(there.bucket(description.name, place, None), kept)
             return
         make_bucket(store, contract.credentials_of(self._folder, viewer, place).s3)
+
+    def drop_run(self, description: Description, place: str) -> None:
+        """Remove the bucket of a run; at the witness, which all runs share, what the run has there.
+
+        Raises ProcessFailed.
+        """
+        viewer = two_sites().sites[0].name if place == WITNESS else place
+        store = contract.own_bucket(description, self._folder, place)
+        pair = contract.credentials_of(self._folder, viewer, place).s3
+        drop(store, pair, description.present_run.prefix if place == WITNESS else None)
+        if place != WITNESS:
+            self._tenancy.forget(store.bucket)
 
     async def fault(self, description: Description, place: str, do: str, **limits: object) -> dict[str, Any]:
         """Ask the store of a place for a fault; return its answer. Raises StackError when it refuses."""

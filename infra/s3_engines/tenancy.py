@@ -8,7 +8,7 @@ ever touched, and one that is there before we make it never gets on the list.
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from typing import Any
@@ -83,11 +83,16 @@ class Tenancy:
                 f"its promises: python -m resilience_tests.contract.s3.matrix {there.url}"
             )
 
-    def remove_others(self, start: str, kept: str) -> None:
-        """Remove those whose name starts so, but one: of earlier runs. What stays goes with the stack."""
+    def remove_others(self, start: str, kept: Collection[str]) -> None:
+        """Remove those whose name starts so, but some: of earlier runs. What stays goes with the stack."""
         for bucket in self.buckets:
-            if bucket.startswith(start) and bucket != kept:
+            if bucket.startswith(start) and bucket not in kept:
                 self._remove(bucket, self._doors())
+
+    def forget(self, bucket: str) -> None:
+        """Take a bucket that was removed off the list, if it is on it."""
+        if bucket in self.buckets:
+            self._drop(bucket)
 
     def end(self) -> tuple[str, ...]:
         """Remove all; return, for a person, which buckets stayed and why."""

@@ -3,6 +3,8 @@
 Needs a Docker engine and root; elsewhere all is skipped, with the reason.
 """
 
+import re
+
 import docker
 import pytest
 
@@ -15,6 +17,7 @@ from infra.embedded.state import StateFolder
 from resilience_tests.contract.containers.field import rules_of, why_not
 from resilience_tests.live.test_container_commands import call, engine, harness, name, state, until
 from resilience_tests.live.test_container_pulumi import ask, databases
+from resilience_tests.live.test_lent_stack import stores
 
 __all__ = ["engine", "name", "state"]
 
@@ -40,6 +43,8 @@ async def test_drills_have_runs_of_their_own_and_a_killed_harness_is_made_up_for
         assert ContainerDescription.load(folder) == described
         assert Outputs.from_json((folder.path / "outputs.json").read_text()) == told
         assert databases(told) == ["platform_r1"]
+        for server, bucket in stores(told):
+            assert re.findall("<Name>(.*?)</Name>", server.ask("GET", "/").text) == [bucket]
         assert ask(told, "SELECT said FROM kept") == [("written before the drills",)]
 
     with pytest.raises(StackError, match="has no disks whose power can be cut"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cutover.model.outputs import Credentials, Outputs
+from cutover.model.outputs import Credentials, ObjectStore, Outputs
 from drill.cli.application import run as command
 from drill.drills import Drill
 from drill.live.stacks import SCHEMA, Where, bring_up
 from drill.live.suite import Suite
 from drill.verdict import Verdict
+from infra.embedded.buckets import Door
 from infra.embedded.errors import StackError, StackInUse
 from infra.embedded.lent import LentStack
 from infra.embedded.loan import is_lent
@@ -49,6 +51,8 @@ async def standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     try:
         for site in stack.sites:
             ask(stack.outputs(), site, "CREATE TABLE kept AS SELECT 'before the drills' AS said")
+            at = stack.outputs().sites[site]
+            assert door(at.s3, at.credentials_file).ask("PUT", "/content-r1/kept", body=b"also").status == 200
         yield stack
     finally:
         await stack.down()
@@ -70,6 +74,18 @@ def ask(told: Outputs, site: str, query: str) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+def door(store: ObjectStore, credentials: str) -> Door:
+    pair = Credentials.from_json(Path(credentials).read_text()).s3
+    return Door(endpoint=store.endpoint, region=store.region, pair=pair)
+
+
+def stores(told: Outputs) -> list[tuple[Door, str]]:
+    """Each place's server, with the one bucket that it had before the drills."""
+    sites = [(at.s3, at.credentials_file) for at in told.sites.values()]
+    places = [*sites, (told.witness.s3, told.witness.credentials_file)]
+    return [(door(store, credentials), store.bucket) for store, credentials in places]
+
+
 async def must_be_as_before(stack: EmbeddedStack, told: Outputs, described: str) -> None:
     folder = stack.folder
     assert not is_lent(folder)
@@ -79,6 +95,10 @@ async def must_be_as_before(stack: EmbeddedStack, told: Outputs, described: str)
         assert ask(told, site, "SELECT said FROM kept") == [("before the drills",)]
         named = ask(told, site, "SELECT datname FROM pg_database WHERE datname LIKE 'platform_r%'")
         assert named == [("platform_r1",)]
+    for server, bucket in stores(told):
+        assert re.findall("<Name>(.*?)</Name>", server.ask("GET", "/").text) == [bucket]
+        kept = re.findall("<Key>(.*?)</Key>", server.ask("GET", f"/{bucket}", "list-type=2").text)
+        assert [key for key in kept if not key.startswith("standing/r1/")] == ["kept"] * (bucket != "witness")
     status = await stack.status()
     assert len(status["processes"]) == 12, "nothing that the drills ran is told of"
     assert all(one["ready"] and not one["paused"] for one in status["processes"])
