@@ -4,11 +4,17 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from infra.blueprint.settings import NETWORK_BITS, StackSettings
-from infra.s3_engines.outside import Outside
+from infra.s3_engines.outside import USUAL_REGION, Outside
 from infra.topology import CLIENTS, OPERATOR, WITNESS, Service, Topology, two_sites
 
 LINK = "link"
 """The network that joins the two sites."""
+
+
+def way_out(place: str) -> str:
+    """Return the name of the network over which a place's front gets to the server outside."""
+    return f"{place}-outside"
+
 
 INSIDE = "/run/cutover"
 """Where a container finds what it was given: a folder in memory that only its service reads."""
@@ -33,8 +39,9 @@ class Addresses:
         return two_sites()
 
     def subnet(self, network: str) -> IPv4Network:
-        """Return the addresses of a network: a site's name, `link` or `witness`."""
+        """Return the addresses of a network: a site's name, `link`, `witness`, or a way out."""
         names = [*(site.name for site in self.topology.sites), LINK, WITNESS]
+        names += [way_out(place) for place in self.topology.places]
         subnets = IPv4Network(self.settings.subnet).subnets(new_prefix=NETWORK_BITS)
         return dict(zip(names, subnets, strict=False))[network]
 
@@ -69,7 +76,12 @@ class Addresses:
 
     @property
     def outside(self) -> Outside | None:
-        return None
+        """Return the one server behind all places' fronts; None where each place has its own."""
+        told = self.settings
+        if told.s3_url is None:
+            return None
+        region, mark = told.s3_region or USUAL_REGION, told.s3_mark or ""
+        return Outside(url=told.s3_url, region=region, keys=told.s3_keys, mark=mark)
 
     def credentials(self, viewer: str, place: str) -> str:
         """Return where a container finds what `viewer` may use at `place`."""

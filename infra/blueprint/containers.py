@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infra.blueprint.addresses import LINK, SHARED, Addresses
+from infra.blueprint.addresses import LINK, SHARED, Addresses, way_out
 from infra.blueprint.settings import StackSettings
 from infra.contract import region_of
 from infra.images.health import health_command
@@ -78,6 +78,7 @@ class Place:
     network: Network
     volumes: tuple[str, ...]
     containers: tuple[Container, ...]
+    outside: Network | None = None  #: its front's way to a server outside; nothing else is on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Blueprint:
     @property
     def link(self) -> Network | None:
         """The network between the sites; None where they stand on machines of their own."""
-        return None if self.settings.spread else self._network(LINK)
+        return None if self.settings.spread else self._network(LINK, LINK, internal=True)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -111,20 +112,22 @@ class Blueprint:
         )
         containers = tuple(self._container(name, kind) for kind in kinds)
         volumes = tuple(mount.volume for one in containers for mount in one.mounts if mount.volume)
-        return Place(name, self._network(name), volumes, containers)
+        outside = self._network(way_out(name), name, internal=False) if self.settings.s3_url else None
+        internal = not self.settings.spread
+        return Place(name, self._network(name, name, internal=internal), volumes, containers, outside)
 
     def name_of(self, *words: str) -> str:
         """Return the name of something of this stack on its engine."""
         return "-".join((self.settings.name, *words))
 
-    def _network(self, name: str) -> Network:
+    def _network(self, name: str, place: str, *, internal: bool) -> Network:
         subnet = self.addresses.subnet(name)
         return Network(
             name=self.name_of(name),
-            place=name,
+            place=place,
             subnet=str(subnet),
             gateway=self.addresses.gateway(name),
-            internal=not self.settings.spread,
+            internal=internal,
         )
 
     def _container(self, place: str, kind: str) -> Container:
@@ -156,6 +159,8 @@ class Blueprint:
         if not self.settings.spread and place != WITNESS:
             joined += [LINK] if kind in (*SHARED, "worker") else []
             joined += [WITNESS] if kind in ("worker", "agent") else []
+        if kind == "s3" and self.settings.s3_url:
+            joined += [way_out(place)]
         return {self.name_of(name): self.addresses.own(place, kind, name) for name in joined}
 
     def _published(self, place: str, kind: str) -> Mapping[int, str]:

@@ -17,6 +17,9 @@ ENTRIES: Mapping[str, str] = {
     "agent": "cutover.cli.agent:serve",
     "setup": "infra.images.setup:serve",
 }
+FRONT = "infra.s3_engines.front:serve"
+"""What a place's store runs instead where the server stands outside."""
+
 """The program of each kind, "module:function"; PostgreSQL is none of ours."""
 
 EVERYWHERE = "0.0.0.0"
@@ -52,7 +55,7 @@ class Files:
         if kind == "postgres":
             passwords = {role: one.reveal() for role, one in self.keys.passwords(place).items()}
             files["passwords.json"] = _text(passwords)
-        if kind == "s3":
+        if kind == "s3" and self._reach.outside is None:
             files["keys.json"] = _text(self.keys.of_store(place))
         if kind == "platform":
             files[f"credentials/platform-{place}.json"] = self.keys.of_platform(place).to_json()
@@ -80,7 +83,8 @@ class Files:
         if kind == "postgres":
             return {"postgres": self._postgres(place)}
         process = f"{place}/{kind}"
-        entry = self.entries.get(process) or self.entries.get(kind) or ENTRIES[kind]
+        usual = FRONT if kind == "s3" and self._reach.outside else ENTRIES[kind]
+        entry = self.entries.get(process) or self.entries.get(kind) or usual
         return {"entry": entry, "settings": {**self._settings(place, kind), **self._added(process)}}
 
     def _postgres(self, site: str) -> Document:
@@ -113,6 +117,13 @@ class Files:
         if kind in ("platform", "agent"):
             basic["listen"] = {"host": EVERYWHERE, "port": self._reach.port(Service(kind))}
         match kind:
+            case "s3" if (there := self._reach.outside) is not None:
+                return {
+                    "host": EVERYWHERE,
+                    "port": self._reach.port(Service.S3),
+                    "to": list(there.address),
+                    "tls": there.tls,
+                }
             case "s3":
                 return {
                     "folder": f"{DATA}/s3",

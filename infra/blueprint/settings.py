@@ -14,7 +14,10 @@ AS_GO_WRITES_IT = re.compile(r"([1-9]|[1-5]\d)(\.\d*[1-9])?s|([1-9]|[1-5]\d)m([1
 """Durations of a second to an hour: to Pulumi's provider 60s is a change of 1m0s, at each preview anew."""
 
 NETWORK_BITS = 26
-"""Each of a stack's four networks has 62 addresses: the containers of both sites and the witness take 25."""
+"""Each of a stack's networks has 62 addresses: the containers of both sites and the witness take 25."""
+
+SUBNET_BITS, OUTSIDE_SUBNET_BITS = 24, 23
+"""Smallest range that holds them: four, and one more a place where stores stand outside of the stack."""
 
 DURABLE: Mapping[str, str] = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 """What PostgreSQL must be started with for an acknowledged commit to be on the disk."""
@@ -46,6 +49,12 @@ class StackSettings:
     s3_data: str = "/data"  #: the folder in which it keeps its objects
     s3_port: int = 9000
     s3_keys: str = "any"  #: `paths` for a server that keeps keys as paths of files; see ObjectStore.keys
+    s3_url: str | None = None
+    """A server that stands outside: each place runs a front of it, with a network of its own to get there."""
+    s3_region: str | None = None  #: of that server, the same for all places
+    s3_mark: str | None = (
+        None  #: in the names of the stack's buckets there, so that no other stack's are these
+    )
     health_interval: str = "5s"
     """Between two health checks, in Go's own form. Each starts a process in its container, so a short
     one keeps a small machine busy; a longer one is how much later `pulumi up` sees that all serve, twice:
@@ -59,7 +68,9 @@ class StackSettings:
             raise BadSettings(f"name {self.name!r}: lower case letters, digits and -, 24 at most")
         if not AS_GO_WRITES_IT.fullmatch(self.health_interval):
             raise BadSettings(f"health_interval {self.health_interval!r}: write it as 5s, 1.5s or 1m0s")
-        _must_be_network(self.subnet)
+        if self.s3_url and (self.s3_image or self.hosts or self.links):
+            raise BadSettings("s3_url: a front is of our own image, and all places are on one engine")
+        _must_be_network(self.subnet, OUTSIDE_SUBNET_BITS if self.s3_url else SUBNET_BITS)
         places = {*(site.name for site in two_sites().sites), WITNESS}
         for key, given in (("hosts", self.hosts), ("links", self.links), ("disks", self.disks)):
             if unknown := sorted(given.keys() - places):
@@ -81,13 +92,16 @@ class StackSettings:
         return bool(self.links)
 
 
-def _must_be_network(subnet: str) -> None:
+def _must_be_network(subnet: str, bits: int) -> None:
     try:
         network = IPv4Network(subnet)
     except ValueError as error:
         raise BadSettings(f"subnet {subnet!r}: {error}; give one such as 198.18.64.0/22") from None
-    if network.prefixlen > NETWORK_BITS - 2:
-        raise BadSettings(f"subnet {subnet!r} is too small: four networks of /{NETWORK_BITS} need a /24")
+    if network.prefixlen > bits:
+        number = "four" if bits == SUBNET_BITS else "seven"
+        raise BadSettings(
+            f"subnet {subnet!r} is too small: {number} networks of /{NETWORK_BITS} need a /{bits}"
+        )
 
 
 def _must_be_private(place: str, address: str) -> None:

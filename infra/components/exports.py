@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cutover.model.outputs import S3Credentials
 from cutover.model.secret import Secret
 from infra.blueprint.containers import Blueprint
 from infra.blueprint.keys import Keys
@@ -52,8 +53,21 @@ class Published:
 
 
 def keys_of(settings: StackSettings, key: Secret) -> Keys:
-    """Return all secrets of a stack; a store that is not ours knows one pair of keys only."""
-    return Keys(key, shared=settings.s3_image is not None)
+    """Return all secrets of a stack; a store that is not ours knows one pair of keys only.
+
+    Where the server stands outside, that pair is none that can be derived: it stands behind
+    the key, as `with_account` has put it there.
+    """
+    if settings.s3_url is None:
+        return Keys(key, shared=settings.s3_image is not None)
+    own, _, account = key.reveal().partition("\n")
+    access, _, secret = account.partition("\n")
+    return Keys(Secret(own), given=S3Credentials(access_key=access, secret_key=Secret(secret)))
+
+
+def with_account(key: Secret, account: S3Credentials) -> Secret:
+    """Return a stack's key with the account at the server outside behind it: one secret is handed on."""
+    return Secret("\n".join((key.reveal(), account.access_key, account.secret_key.reveal())))
 
 
 def document_of(settings: StackSettings) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Standing(pulumi.ComponentResource):
     """Everything at one place: an engine's provider, images, network, volumes and containers."""
 
     network: docker.Network
+    outside: docker.Network | None  #: the way out of its store, where the server stands elsewhere
     containers: Mapping[str, docker.Container]  #: by kind
 
     def __init__(
@@ -47,12 +48,27 @@ class Standing(pulumi.ComponentResource):
         self.network = docker.Network(
             name, network_args(args.place.network, args.labels), self._options(delete_before_replace=True)
         )
+        self.outside = self._way_out()
         self._volumes = self._all_volumes()
         self.containers = self._all_containers()
         self.register_outputs({**told, "network": self.network.name})
 
     def _options(self, **more: Any) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, provider=self._provider, **more)
+
+    def _way_out(self) -> docker.Network | None:
+        if (network := self._args.place.outside) is None:
+            return None
+        args = network_args(network, self._args.labels)
+        return docker.Network(f"{self._name}-outside", args, self._options(delete_before_replace=True))
+
+    def _networks(self) -> Mapping[str, pulumi.Output[str]]:
+        """Return the names of all networks that containers here may join, by the blueprint's name."""
+        place = self._args.place
+        own = {place.network.name: self.network.name}
+        if place.outside is not None and self.outside is not None:
+            own[place.outside.name] = self.outside.name
+        return {**self._args.joined, **own}
 
     def _image_names(self) -> Mapping[str, str]:
         """Return each image that is run here, with the first kind that runs it."""
@@ -108,7 +124,7 @@ class Standing(pulumi.ComponentResource):
         contents = self._args.contents
         given = Given(
             image=self._images[one.image].image_id,
-            networks={**self._args.joined, self._args.place.network.name: self.network.name},
+            networks=self._networks(),
             volumes={name: volume.name for name, volume in self._volumes.items()},
             uploads=contents.uploads(one),
             variables=contents.variables(one),

@@ -14,7 +14,7 @@ from cutover.model.secret import Secret
 from infra.blueprint.keys import WeakKey
 from infra.blueprint.settings import DURABLE, BadSettings, StackSettings
 from infra.components.exports import keys_of
-from infra.containers.claims import NEVER
+from infra.containers.claims import NEVER, OWNER
 from infra.topology import two_sites
 
 NAMESPACE = "cutover"
@@ -26,6 +26,9 @@ KEYS: Mapping[str, str] = {
 """Key of the configuration by field of the settings: `s3_image` is `cutover:s3Image`."""
 
 KEY, EXPIRES = "key", "expires"
+
+_PLAIN = ("subnet", "s3_image", "s3_data", "s3_keys", "s3_url", "s3_region", "s3_mark", "health_interval")
+"""Fields of the settings that are one text each, and need not be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ def read_configuration() -> Configuration:
     try:
         settings = StackSettings(**dict(_fields(config)))
         _must_share_an_engine(settings)
+        _must_be_taken_down_by_us(settings)
         key = _key(config, settings)
     except BadSettings as error:
         raise BadSettings(_with_key(str(error))) from None
@@ -73,7 +77,7 @@ def _given() -> Iterator[str]:
 def _fields(config: pulumi.Config) -> Iterator[tuple[str, Any]]:
     yield "name", config.get("name") or pulumi.get_stack()
     yield "image", _image(config)
-    for field in ("subnet", "s3_image", "s3_data", "s3_keys", "health_interval"):
+    for field in _PLAIN:
         if (text := config.get(KEYS[field])) is not None:
             yield field, text
     for field in ("hosts", "links", "disks", "labels"):
@@ -154,6 +158,15 @@ def _must_share_an_engine(settings: StackSettings) -> None:
         raise BadSettings(
             "hosts: no bridge joins places on several Docker hosts; give in links the private address "
             "of each place's machine, or name one host for all places"
+        )
+
+
+def _must_be_taken_down_by_us(settings: StackSettings) -> None:
+    """Refuse what Pulumi could not undo; whoever is no Pulumi has put a claim of its own into the labels."""
+    if settings.s3_url and OWNER not in settings.labels:
+        raise BadSettings(
+            "s3_url: `pulumi destroy` would leave the stack's buckets at that server. Bring such a stack up "
+            "with `cutover stack up --stack docker --s3-server URL`"
         )
 
 

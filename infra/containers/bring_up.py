@@ -16,44 +16,42 @@ from typing import Any
 import docker
 import docker.errors
 
+from cutover.model.outputs import ObjectStore
 from cutover.model.secret import Secret
-from infra.blueprint.settings import StackSettings
-from infra.components.exports import document_of, keys_of
+from infra.blueprint.settings import OUTSIDE_SUBNET_BITS, SUBNET_BITS, StackSettings
+from infra.components.exports import document_of, keys_of, with_account
 from infra.containers import leftovers, versitygw
 from infra.containers.claims import KEPT, NEVER, Claim, of_stack, of_the_dead, this_process
 from infra.containers.description import CONTAINERS, EVER_MADE, ContainerDescription
 from infra.containers.engine import Engine
 from infra.containers.lent import StandingStack as StandingStack
 from infra.containers.lent import reached
+from infra.containers.publishing import FromHere
 from infra.containers.pulumi_folder import at_rest
 from infra.containers.pulumi_stack import look as look
 from infra.containers.pulumi_stack import of_published as of_published
 from infra.containers.pulumi_stack import of_pulumi as of_pulumi
 from infra.containers.removal import remove_all
 from infra.containers.stack import ContainerStack
+from infra.contract import bucket_of
 from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk
 from infra.embedded import power
 from infra.embedded.claim import free_name, take
 from infra.embedded.control import Control
-from infra.embedded.errors import (
-    NoPowerCut,
-    NoS3Server,
-    ProcessFailed,
-    StackError,
-    StackInUse,
-)
+from infra.embedded.errors import NoPowerCut, ProcessFailed, StackError, StackInUse
 from infra.embedded.launch import start_supervisor
 from infra.embedded.processes import MARKER
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder, is_locked, write_file
 from infra.images.build import ensure_image
+from infra.s3_engines.outside import Outside, account, must_be_beyond
 from infra.s3_engines.resolve import OWN, find_engine
-from infra.topology import two_sites
+from infra.s3_engines.resolve import Engine as Store
+from infra.s3_engines.tenancy import Tenancy
+from infra.topology import OPERATOR, two_sites
 
 POOL = IPv4Network(os.environ.get("CUTOVER_SUBNETS", "198.18.64.0/18"))
 """Where stacks take their networks from: a range kept for tests of networks (RFC 2544), routed nowhere."""
-
-STACK_BITS = 24
 
 DRILL_SECONDS = 48 * 3600.0
 """A stack that is not kept is a leftover after this time, whoever holds it (seconds): far longer than the
@@ -86,8 +84,8 @@ async def up(
     `image`: one that holds our code ($CUTOVER_IMAGE), else that of this checkout, built where
     the engine lacks it, on `base` ($CUTOVER_BASE_IMAGE) or on one made of Debian's packages.
     `power_cut`: each site's data are on a disk of its own whose power can be cut. `s3_server`:
-    which object store every place runs, a name of `infra.s3_engines`. Otherwise as EmbeddedStack.up.
-    Raises StackError and what its subclasses name.
+    which object store every place runs, a name of `infra.s3_engines`, or a URL. Otherwise as
+    EmbeddedStack.up. Raises StackError and what its subclasses name.
     """
     if power_cut:
         power.require()
@@ -99,10 +97,8 @@ async def up(
         progress(f"removed what was left of stack {gone}")
     store = await asyncio.to_thread(find_engine, s3_server, state.cache, progress)
     if store.outside:
-        raise NoS3Server(
-            f"--s3-server {store.name}: only an embedded stack can use a server that stands already"
-        )
-    images = await asyncio.to_thread(_images, engine, image, base, store.program, progress)
+        must_be_beyond(store.outside)
+    images = await asyncio.to_thread(_images, engine, image, base, store, progress)
     claim = _claim(name or free_name(state), keep=keep)
     folder, description, lock = await asyncio.to_thread(
         _take, state, engine.client, claim, images, keep=keep, power_cut=power_cut
@@ -118,15 +114,18 @@ async def up(
 
 
 def _images(
-    engine: Engine, named: str | None, base: str | None, store: str | None, progress: Progress
+    engine: Engine, named: str | None, base: str | None, store: Store, progress: Progress
 ) -> Mapping[str, Any]:
-    """Return the settings that name images: ours, and that of a store which is not ours (its binary)."""
+    """Return the settings that name images, ours and that of a store which is not; or where that stands."""
     chosen = named or os.environ.get("CUTOVER_IMAGE")
     base = base or os.environ.get("CUTOVER_BASE_IMAGE")
     ours = chosen or ensure_image(engine.client, base=base, progress=progress)
-    if store is None:
+    if (there := store.outside) is not None:
+        named_there = {"s3_url": there.url, "s3_region": there.region, "s3_mark": there.mark}
+        return {"image": ours, **named_there, "s3_keys": there.keys}
+    if store.program is None:
         return {"image": ours}
-    theirs = versitygw.ensure_image(engine.client, ours, Path(store))
+    theirs = versitygw.ensure_image(engine.client, ours, Path(store.program))
     return {"image": ours, "s3_image": theirs, **versitygw.SETTINGS}
 
 
@@ -160,10 +159,15 @@ def _take(
     def save(folder: StackFolder) -> None:
         nonlocal described
         _must_be_free(client, claim.stack)
-        subnet = _free_subnet(state, client, claim.stack)
+        bits = OUTSIDE_SUBNET_BITS if settings.s3_url else SUBNET_BITS
+        subnet = _free_subnet(state, client, claim.stack, bits)
         described = replace(described, settings=replace(settings, subnet=subnet))
         described.save(folder)
-        write_file(_key_file(folder), secrets.token_urlsafe(32))  # who finds the supervisor finds the key
+        key = Secret(secrets.token_urlsafe(32))
+        if settings.s3_url:
+            Tenancy(folder).remember(pair := account())
+            key = with_account(key, pair)
+        write_file(_key_file(folder), key.reveal())  # who finds the supervisor finds the key
 
     lock = take(state, claim.stack, save)
     return folder, described, lock
@@ -184,7 +188,7 @@ def _must_be_free(client: docker.DockerClient, name: str) -> None:
         )
 
 
-def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str) -> str:
+def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str, bits: int) -> str:
     """Return addresses that no network of the engine and no other stack has. Raises StackError."""
     taken = [
         IPv4Network(pool["Subnet"])
@@ -193,18 +197,18 @@ def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str) -> 
         if pool.get("Subnet") and ":" not in pool["Subnet"]
     ]
     taken += [IPv4Network(one.settings.subnet) for one in _described(state)]
-    for subnet in _from_own_place(name):
+    for subnet in _from_own_place(name, bits):
         if not any(subnet.overlaps(other) for other in taken):
             return str(subnet)
     raise StackError(
-        f"no /{STACK_BITS} of {POOL} is free: {len(taken)} networks stand. Take stacks down with "
+        f"no /{bits} of {POOL} is free: {len(taken)} networks stand. Take stacks down with "
         f"`cutover stack down --all`, or name another range in CUTOVER_SUBNETS."
     )
 
 
-def _from_own_place(name: str) -> list[IPv4Network]:
+def _from_own_place(name: str, bits: int) -> list[IPv4Network]:
     """Return all blocks, beginning at the name's own: stacks that start at the same time rarely try one."""
-    blocks = list(POOL.subnets(new_prefix=STACK_BITS))
+    blocks = list(POOL.subnets(new_prefix=bits))
     first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % len(blocks)
     return blocks[first:] + blocks[:first]
 
@@ -226,9 +230,11 @@ async def _made(
 ) -> ContainerStack:
     key = Secret(_key_file(folder).read_text())
     await asyncio.to_thread(_plug_in, folder, description.settings.disks)
+    await asyncio.to_thread(_in_buckets_outside, folder, description, Tenancy.make, direct=True)
     loading = asyncio.ensure_future(control.ask("preload", modules=list(preload)))
     await _apply(folder, description.settings, key, progress)
     await loading
+    await asyncio.to_thread(_in_buckets_outside, folder, description, Tenancy.prove, direct=False)
     _must_be_used(description.settings.disks)
     stack = ContainerStack(folder, description, keys_of(description.settings, key), control, claim)
     stack.publish()
@@ -237,6 +243,22 @@ async def _made(
     await stack.settle()
     progress(f"stack {stack.name} is up: {len(description.blueprint.containers)} containers")
     return stack
+
+
+def _in_buckets_outside(
+    folder: StackFolder,
+    description: ContainerDescription,
+    do: Callable[[Tenancy, Outside, ObjectStore], None],
+    *,
+    direct: bool,
+) -> None:
+    """Do it to each place's bucket at a server outside, directly or over its front. Raises NoS3Server."""
+    reach = FromHere(description.settings, folder)
+    if (there := reach.outside) is None:
+        return
+    for place in reach.topology.places:
+        store = bucket_of(reach, description.present_run, OPERATOR, place)
+        do(Tenancy(folder), there, replace(store, endpoint=there.url) if direct else store)
 
 
 def _key_file(folder: StackFolder) -> Path:

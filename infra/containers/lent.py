@@ -29,6 +29,7 @@ from infra.embedded.loan import Loan, is_lent, must_keep_databases, must_not_be_
 from infra.embedded.power import disk_of
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder
+from infra.s3_engines.tenancy import Tenancy
 from infra.topology import OPERATOR, WITNESS
 
 RULE_SECONDS = 48 * 3600.0
@@ -52,6 +53,7 @@ class LentStack(ContainerStack):
     ) -> None:
         claim = Claim(stack=folder.name, owner=this_process(), expires=time.time() + RULE_SECONDS)
         super().__init__(folder, description, keys, control, claim)
+        self.spared = frozenset({before.run})
         self._before = before
         self._progress = progress
 
@@ -73,7 +75,10 @@ class LentStack(ContainerStack):
 
     def _drop_bucket(self, place: str) -> None:
         prefix = self.description.present_run.prefix if place == WITNESS else None
-        drop(self._bucket(place), self._keys.pair(OPERATOR, place), prefix)
+        store = self._bucket(place)
+        drop(store, self._keys.pair(OPERATOR, place), prefix)
+        if prefix is None:
+            Tenancy(self.folder).forget(store.bucket)
 
     async def close(self) -> None:
         """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""

@@ -13,9 +13,9 @@ from infra.embedded.state import StackFolder
 
 
 def remove_all(folder: StackFolder, engines: Iterable[docker.DockerClient]) -> tuple[str, ...]:
-    """Remove the containers, networks, volumes and rules of a stack, then its disks and files.
+    """Remove the containers, networks, volumes and rules of a stack, then its disks, buckets and files.
 
-    Returns what the engines could not remove, and why.
+    Returns what the engines, or a server outside, could not remove, and why.
 
     In this order: a disk that a container still uses cannot be unmounted. What Pulumi made
     stays, also when it has the same name: of its stack only the rules and a harness's files go.
@@ -26,8 +26,8 @@ def remove_all(folder: StackFolder, engines: Iterable[docker.DockerClient]) -> t
     kill_leftovers(folder)
     leftovers.remove(None, of_stack(folder.name))
     gone = [leftovers.remove(engine, _made_here(folder)) for engine in engines]
-    remove(folder)
-    return tuple(said for one in gone for said in one.remaining)
+    elsewhere = remove(folder)
+    return (*(said for one in gone for said in one.remaining), *elsewhere)
 
 
 def _made_here(folder: StackFolder) -> Callable[[Claim], bool]:

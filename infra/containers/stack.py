@@ -35,6 +35,7 @@ from infra.embedded.errors import ProcessFailed, StackError
 from infra.embedded.groups import Death
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder
+from infra.s3_engines.tenancy import Tenancy
 from infra.topology import CLIENTS, OPERATOR, WITNESS, Service
 
 READY_SECONDS_MAX = 60.0
@@ -68,6 +69,7 @@ class ContainerStack:
         self._engines = {place: Engine.at(settings.hosts.get(place)) for place in self.places}
         self._links = Links(claim, *_ends(description.blueprint.addresses))
         self._given = (dict(description.entries), dict(description.extras))
+        self.spared: frozenset[int] = frozenset()  #: runs whose buckets stay, besides the present one's
 
     # -- what it is
 
@@ -436,7 +438,12 @@ class ContainerStack:
         )
 
     def _make_bucket(self, place: str) -> None:
-        make_bucket(self._bucket(place), self._keys.pair(OPERATOR, place))
+        store, there = self._bucket(place), self.description.blueprint.addresses.outside
+        if there:
+            spared = [there.bucket(self.name, place, run) for run in self.spared]
+            Tenancy(self.folder).renew(there, store, there.bucket(self.name, place, None), spared)
+        else:
+            make_bucket(store, self._keys.pair(OPERATOR, place))
 
     def _bucket(self, place: str) -> ObjectStore:
         reach = FromHere(self.description.settings, self.folder)

@@ -116,12 +116,11 @@ class Stores:
         """
         viewer = two_sites().sites[0].name if place == WITNESS else place
         store = contract.own_bucket(description, self._folder, place)
-        if (there := description.s3_outside) is not None:
-            self._tenancy.make(there, store)
-            kept = [store.bucket, *(there.bucket(description.name, place, run) for run in self.spared)]
-            self._tenancy.remove_others(there.bucket(description.name, place, None), kept)
-            return
-        make_bucket(store, contract.credentials_of(self._folder, viewer, place).s3)
+        if there := description.s3_outside:
+            spared = [there.bucket(description.name, place, run) for run in self.spared]
+            self._tenancy.renew(there, store, there.bucket(description.name, place, None), spared)
+        else:
+            make_bucket(store, contract.credentials_of(self._folder, viewer, place).s3)
 
     def drop_run(self, description: Description, place: str) -> None:
         """Remove the bucket of a run; at the witness, which all runs share, what the run has there.

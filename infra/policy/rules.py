@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from infra.blueprint.settings import DURABLE
-from infra.policy.declared import NOT_YET, SITE, Box, Plan, boxes, hosts_told, told
+from infra.policy.declared import NETWORK, NOT_YET, SITE, Box, Plan, boxes, hosts_told, told
 from infra.topology import WITNESS
 
 STORES = ("postgres", "s3")
@@ -146,6 +146,23 @@ def published_elsewhere(plan: Plan) -> Iterator[Finding]:
     yield from _one_machine(plan)
 
 
+def way_out(plan: Plan) -> Iterator[Finding]:
+    """Where networks are internal, only the front of a store may join one that is not, and of its place only.
+
+    Such a front passes bytes on to a server outside; whatever else got out could be written to, or
+    write, past every link that a drill cuts.
+    """
+    networks = {str(one.properties.get("name")): one for one in plan if one.type == NETWORK}
+    if not any(one.properties.get("internal") for one in networks.values()):
+        return  # places stand on machines of their own, and `link-only` judges what they publish
+    open_ = {name: one for name, one in networks.items() if not one.properties.get("internal")}
+    for box in boxes(plan):
+        for name in sorted({str(one.get("name")) for one in box.many("networksAdvanced")} & open_.keys()):
+            place = Box(open_[name]).place
+            if box.kind != "s3" or box.place != place:
+                yield _at(box, f"is on {name}, which has a way out: only the store of {place} may be there")
+
+
 RULES: Mapping[str, Rule] = {
     "labelled": unlabelled,
     "witness": witness_missing,
@@ -153,6 +170,7 @@ RULES: Mapping[str, Rule] = {
     "delete-replication": deletes_replicated,
     "one-writer": both_sites_writable,
     "link-only": published_elsewhere,
+    "way-out": way_out,
 }
 """Every rule by the name of its policy."""
 

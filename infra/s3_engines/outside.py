@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from cutover.model.outputs import ANY_KEYS, PATHS, S3Credentials
@@ -94,6 +95,21 @@ def _has_good_port(parts: SplitResult) -> bool:
         return parts.port != 0 and not parts.netloc.endswith(":")
     except ValueError:
         return False
+
+
+def must_be_beyond(there: Outside) -> None:
+    """Raise NoS3Server where containers would look for the server in themselves."""
+    host, _ = there.address
+    try:
+        loopback = ip_address(host).is_loopback or ip_address(host).is_unspecified
+    except ValueError:
+        loopback = host == "localhost" or host.endswith(".localhost")
+    if loopback:
+        raise NoS3Server(
+            f"--s3-server {there.url}: in a container {host} is the container itself. Name the address at "
+            f"which other machines reach the server, and let it listen there; or drill on processes of this "
+            f"machine: --stack embedded"
+        )
 
 
 def without_secrets(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from cutover.model.outputs import ObjectStore, S3Credentials
 from cutover.model.secret import Secret
-from infra.embedded.buckets import Door, location, remove_bucket
+from infra.embedded.buckets import Answer, Door, location, remove_bucket
 from infra.embedded.errors import NoS3Server, ProcessFailed
 from infra.embedded.state import StackFolder, write_file, write_json
 from infra.s3_engines import outside
@@ -49,17 +49,17 @@ class Tenancy:
         return tuple(self._read().get("buckets", ()))
 
     def make(self, there: Outside, store: ObjectStore) -> None:
-        """Make a bucket of ours, over the place's front. Raises NoS3Server with what the server said.
+        """Make a bucket of ours where `store` is reached: over a front, or directly.
 
         One that we have made before is fine; one that is there without us is somebody else's.
+        Raises NoS3Server with what the server said.
         """
         if store.bucket in self.buckets:
             return
         pair = self.account()
         with _unheard(f"nobody answers at {there.url}"):
-            seen = Door(endpoint=there.url, region=there.region, pair=pair).ask(
-                "GET", f"/{store.bucket}", "list-type=2&max-keys=1"
-            )
+            direct = Door(endpoint=there.url, region=there.region, pair=pair)
+            seen = direct.ask("GET", f"/{store.bucket}", "list-type=2&max-keys=1")
         if seen.status == 200:
             raise NoS3Server(
                 f"{there.url} has a bucket {store.bucket} that is none of ours: it was left alone"
@@ -70,23 +70,30 @@ class Tenancy:
                 f"{outside.SECRET} and {outside.REGION} ({there.region})"
             )
         self._add(there, store.bucket)
-        door = Door(endpoint=store.endpoint, region=store.region, pair=pair)
-        with _unheard(f"{there.url} answers, but not over the front at {store.endpoint}: see its log"):
-            made = door.ask("PUT", f"/{store.bucket}", body=location(store.region))
+        with _unheard(_not_over(there, store)):
+            made = _door(store, pair).ask("PUT", f"/{store.bucket}", body=location(store.region))
         if made.status != 200:
             self._drop(store.bucket)
             raise NoS3Server(
-                f"{there.url} answered {made.told} to making bucket {store.bucket} over the front of its "
-                f"place, {store.endpoint}, though it takes the account when it is asked by its own name. A "
-                f"client signs the name that it asks, which is the front's: this server insists on its "
-                f"own, as hosted ones do, or the account may not make buckets. Such a server is judged by "
-                f"its promises: python -m resilience_tests.contract.s3.matrix {there.url}"
+                f"{_answered(there, store, made)} to making bucket {store.bucket}{_why(there, store)}"
             )
 
-    def remove_others(self, start: str, kept: Collection[str]) -> None:
-        """Remove those whose name starts so, but some: of earlier runs. What stays goes with the stack."""
+    def prove(self, there: Outside, store: ObjectStore) -> None:
+        """Raise NoS3Server unless a bucket of ours is found over the place's front."""
+        with _unheard(_not_over(there, store)):
+            seen = _door(store, self.account()).ask("GET", f"/{store.bucket}", "list-type=2&max-keys=1")
+        if seen.status != 200:
+            asked = f"when it was asked for bucket {store.bucket}"
+            raise NoS3Server(f"{_answered(there, store, seen)} {asked}{_why(there, store)}")
+
+    def renew(self, there: Outside, store: ObjectStore, start: str, spared: Collection[str] = ()) -> None:
+        """Make a run's bucket, and remove others whose name starts so, but some: those of earlier runs.
+
+        What cannot be removed now goes with the stack.
+        """
+        self.make(there, store)
         for bucket in self.buckets:
-            if bucket.startswith(start) and bucket not in kept:
+            if bucket.startswith(start) and bucket not in (store.bucket, *spared):
                 self._remove(bucket, self._doors())
 
     def forget(self, bucket: str) -> None:
@@ -143,6 +150,30 @@ class Tenancy:
         except FileNotFoundError:
             return {}
         return told
+
+
+def _door(store: ObjectStore, pair: S3Credentials) -> Door:
+    return Door(endpoint=store.endpoint, region=store.region, pair=pair)
+
+
+def _not_over(there: Outside, store: ObjectStore) -> str:
+    return f"{there.url} answers, but not over the front at {store.endpoint}: see its log"
+
+
+def _answered(there: Outside, store: ObjectStore, answer: Answer) -> str:
+    over = "" if store.endpoint == there.url else f", over the front of a place at {store.endpoint},"
+    return f"{there.url} answered{over} {answer.told}"
+
+
+def _why(there: Outside, store: ObjectStore) -> str:
+    if store.endpoint == there.url:
+        return ": may the account make buckets?"
+    return (
+        f", though it takes the account when it is asked by its own name. A client signs the name that it "
+        f"asks, which is the front's: this server insists on its own, as hosted ones do, or the account may "
+        f"not make buckets. Such a server is judged by its promises: "
+        f"python -m resilience_tests.contract.s3.matrix {there.url}"
+    )
 
 
 @contextmanager

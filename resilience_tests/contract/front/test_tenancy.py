@@ -113,10 +113,8 @@ def test_a_new_run_takes_the_bucket_of_the_last_one_away(account: Account, folde
     ours, there = tenancy_of(folder, account), told(account.endpoint)
     first, third = (store_at(account.endpoint, number) for number in (1, 3))
     witness = replace(first, bucket=there.bucket("a", "witness", None))
-    for store in (witness, first, third):
-        ours.make(there, store)
-    ours.make(there, witness)  # all runs share it
-    ours.remove_others(there.bucket("a", "east", None), third.bucket)
+    for store in (witness, first, third, witness):  # all runs share that of the witness
+        ours.renew(there, store, there.bucket("a", "witness" if store == witness else "east", None))
     assert buckets_at(account) == {NEIGHBOUR, witness.bucket, third.bucket}
     assert set(ours.buckets) == {witness.bucket, third.bucket}
 

@@ -125,11 +125,16 @@ def networks_have_configured_addresses(graph: Graph) -> Iterator[str]:
 
 
 def nothing_listens_outside_its_network(graph: Graph) -> Iterator[str]:
-    """Internal networks publish nothing; else a port is bound to the link address of its place only."""
+    """Internal networks publish nothing; else a port is bound to the link address of its place only.
+
+    A network is internal unless places stand on machines of their own, or it is the way of a
+    place's front to a server outside.
+    """
     settings = graph.outputs["settings"]
     links = settings["links"]
     for one in graph.of(NETWORK):
-        if one.properties.get("internal") is not (not links):
+        outside = settings.get("s3_url") is not None and one.name.endswith("-outside")
+        if one.properties.get("internal") is not (not links and not outside):
             yield f"the network {one.name} is {'no ' if links else 'not '}internal one"
     for one in graph.containers():
         ports = one.properties.get("ports", ())
@@ -142,7 +147,7 @@ def nothing_listens_outside_its_network(graph: Graph) -> Iterator[str]:
 
 
 def joins_only_what_it_needs(graph: Graph) -> Iterator[str]:
-    """Nobody is on the network of the other site; who has no business on the link is not on it."""
+    """Nobody is on the network of the other site; who has no business on the link or outside is not there."""
     stack, spread = graph.outputs["settings"]["name"], bool(graph.outputs["settings"]["links"])
     for one in graph.containers():
         place, _, kind = one.name.partition("-")
@@ -150,6 +155,8 @@ def joins_only_what_it_needs(graph: Graph) -> Iterator[str]:
         if not spread and place in SITES:
             expected |= {"link"} if kind in ("postgres", "s3", "agent", "worker") else set()
             expected |= {WITNESS} if kind in ("agent", "worker") else set()
+        if kind == "s3" and graph.outputs["settings"].get("s3_url"):
+            expected |= {f"{place}-outside"}
         joined = {network["name"] for network in one.properties["networksAdvanced"]}
         if joined != {f"{stack}-{name}" for name in expected}:
             yield f"{one.name} is on {sorted(joined)}"

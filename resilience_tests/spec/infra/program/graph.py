@@ -37,8 +37,23 @@ FOREIGN: Mapping[str, Any] = {
 
 OWN_STORE = "dev-with-a-store-of-its-own"
 
-STACKS = ("dev", "staging", OWN_STORE)
-"""What must hold is looked at for each of these: the stacks of the repository, and `dev` with FOREIGN."""
+SERVER = "http://s3.example:9000"
+"""A server that stands outside of every site."""
+
+ELSEWHERE: Mapping[str, Any] = {
+    "s3Url": SERVER,
+    "s3Region": "eu-north-1",
+    "s3Mark": "00000001",
+    "subnet": "198.18.64.0/23",
+    "key": f"{KEY}\nAN-ACCESS-KEY\nthe secret of the account",
+    "labels": {"cutover.owner": "somebody"},
+}
+"""What a stack is told whose stores are fronts of that server; only a runtime of ours tells a program so."""
+
+FRONTS = "dev-with-fronts-of-a-server-outside"
+
+STACKS = ("dev", "staging", OWN_STORE, FRONTS)
+"""What must hold is looked at for each: the stacks of the repository, and `dev` with FOREIGN or ELSEWHERE."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +213,8 @@ def declare(stack: str, *, preview: bool = False, **changed: Any) -> Graph:
     """Run the program under the configuration of a stack, and return what it registers."""
     if stack == OWN_STORE:
         stack, changed = "dev", {**FOREIGN, **changed}
+    elif stack == FRONTS:
+        stack, changed = "dev", {**ELSEWHERE, **changed}
     run = functools.partial(_declare, stack, configured(stack, **changed), preview=preview)
     return contextvars.copy_context().run(run)
 

@@ -9,7 +9,8 @@ import pulumi_docker as docker
 import pytest
 
 from cutover.model.secret import Secret
-from infra.blueprint.addresses import Addresses
+from infra.blueprint import addresses, containers
+from infra.blueprint.addresses import Addresses, way_out
 from infra.blueprint.containers import Blueprint, Container, Health
 from infra.blueprint.keys import Keys
 from infra.components import container, contents, labels, network, place, stack
@@ -19,7 +20,7 @@ from infra.components.site import Site
 from infra.components.witness import Witness
 from resilience_tests.spec.infra.program import checks
 from resilience_tests.spec.infra.program.checks import CHECKS, Check
-from resilience_tests.spec.infra.program.graph import KEY, OWN_STORE, STACKS, as_it_is, declare
+from resilience_tests.spec.infra.program.graph import FRONTS, KEY, OWN_STORE, STACKS, as_it_is, declare
 
 A_PASSWORD = Keys(Secret(KEY)).passwords("west")["checker"].reveal()
 
@@ -173,6 +174,23 @@ def on_all_networks(patch: Patch) -> None:
     patch.setattr(Blueprint, "_networks_of", spoilt)
 
 
+def everything_outside(patch: Patch) -> None:
+    """Give each container of a place the way out of its front."""
+    given = Blueprint._networks_of
+
+    def spoilt(self: Blueprint, place: str, kind: str) -> Any:
+        way = way_out(place)
+        return {**given(self, place, kind), self.name_of(way): self.addresses.own(place, kind, way)}
+
+    patch.setattr(Blueprint, "_networks_of", spoilt)
+
+
+def one_way_out_for_all(patch: Patch) -> None:
+    """Let all fronts share a network, over which a site reaches its peer past every link."""
+    for module in (addresses, containers):
+        patch.setattr(module, "way_out", lambda _: "witness-outside")
+
+
 def bare_capabilities(patch: Patch) -> None:
     patch.setattr(container, "CAPABILITIES", ("CHOWN", "SETUID"))
 
@@ -273,6 +291,11 @@ MISTAKES: tuple[tuple[Check, str, Mistake], ...] = (
     (checks.secrets_are_marked, "dev", key_as_it_is),
     (checks.secrets_are_marked, "dev", password_in_a_label),
     (checks.secrets_are_marked, OWN_STORE, variables_as_they_are),
+    (checks.secrets_are_marked, FRONTS, files_as_they_are),
+    (checks.secrets_are_marked, FRONTS, key_as_it_is),
+    (checks.nothing_listens_outside_its_network, FRONTS, not_internal),
+    (checks.joins_only_what_it_needs, FRONTS, everything_outside),
+    (checks.joins_only_what_it_needs, FRONTS, one_way_out_for_all),
     (checks.sites_differ_only_in_name_region_and_addresses, "dev", a_longer_check_in_the_west),
 )
 

@@ -19,7 +19,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 from infra.policy.declared import CONTAINER, NOT_YET, SITE, Box, Declared, Plan
 from infra.policy.pack import plan_of, policies
 from infra.policy.rules import RULES, judge
-from resilience_tests.spec.infra.program.graph import PROVIDER, STACKS, as_it_is, declare
+from resilience_tests.spec.infra.program.graph import FRONTS, PROVIDER, STACKS, as_it_is, declare
 
 
 def plan(stack: str) -> Plan:
@@ -76,6 +76,10 @@ def is_box(one: Declared, place: str, kind: str) -> bool:
 
 def at(address: str | None) -> list[Mapping[str, Any]]:
     return [{"internal": 8080, "external": 8080, "protocol": "tcp"} | ({"ip": address} if address else {})]
+
+
+def on(*networks: str) -> list[Mapping[str, Any]]:
+    return [{"name": f"dev-{name}"} for name in networks]
 
 
 SHARED = [{"containerPath": "/data", "volumeName": "dev-east-s3"}]
@@ -151,6 +155,8 @@ SPOILT: tuple[tuple[str, str, Callable[[Plan], Plan]], ...] = (
         "dev",
         with_text("west", "platform", "service.json", r'"host": "198[.\d]+"', '"host": "198.18.64.8"'),
     ),
+    ("way-out", FRONTS, with_properties("east", "platform", networksAdvanced=on("east", "east-outside"))),
+    ("way-out", FRONTS, with_properties("west", "s3", networksAdvanced=on("west", "link", "east-outside"))),
     ("link-only", "staging", with_properties("east", "platform", ports=at("0.0.0.0"))),
     ("link-only", "staging", with_properties("east", "platform", ports=at(None))),
     ("link-only", "staging", with_properties("east", "platform", ports=at("::"))),
