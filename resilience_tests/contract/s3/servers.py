@@ -30,13 +30,13 @@ def free_port() -> int:
     return port
 
 
-def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+def await_port(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") -> None:
     """Return once `port` takes connections; raise when `process` ended or time is up."""
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode} before it could be reached")
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
             return
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.02)
@@ -46,12 +46,13 @@ def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
 class OwnServer:
     """Our embedded server on a folder; can be killed and started again on the same data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self.folder = folder
+        self._host = host
         self.control_socket = folder / "control"
         self._port = free_port()
         self.account = Account(
-            endpoint=f"http://127.0.0.1:{self._port}", access_key="OWNKEY", secret=secrets.token_hex(16)
+            endpoint=f"http://{host}:{self._port}", access_key="OWNKEY", secret=secrets.token_hex(16)
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._write_settings()
@@ -66,7 +67,7 @@ class OwnServer:
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command(), cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-        await_port(self._port, self._process)
+        await_port(self._port, self._process, self._host)
 
     def kill(self) -> None:
         """End the process at once, as a lost machine would, and wait until it is gone."""
@@ -101,7 +102,7 @@ class OwnServer:
         credentials.write_text(json.dumps({self.account.access_key: self.account.secret}))
         settings = {
             "folder": str(self.data),
-            "host": "127.0.0.1",
+            "host": self._host,
             "port": self._port,
             "control_socket": str(self.control_socket),
             "credentials": str(credentials),
@@ -111,8 +112,8 @@ class OwnServer:
 
 
 @contextmanager
-def own_server(folder: Path) -> Iterator[OwnServer]:
-    server = OwnServer(folder)
+def own_server(folder: Path, host: str = "127.0.0.1") -> Iterator[OwnServer]:
+    server = OwnServer(folder, host)
     server.start()
     try:
         yield server
