@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from infra.blueprint.addresses import LINK, Addresses
 from infra.containers import netfilter
 from infra.containers.claims import Claim, of_stack
 from infra.containers.holders import Holders
@@ -21,7 +22,7 @@ from infra.containers.packets import (
     rules_for,
 )
 from infra.embedded.errors import StackError
-from infra.topology import Topology, two_sites
+from infra.topology import CLIENTS, OPERATOR, WITNESS, Service, Topology, two_sites
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,3 +160,16 @@ class Links:
 
     def _also(self, link: str) -> tuple[str, ...]:
         return also_hit(link, {one.name: self._ends(one.name) for one in self._topology.links})
+
+
+def ends(addresses: Addresses) -> tuple[Mapping[str, list[str]], Mapping[str, int]]:
+    """Return the addresses of each place on the networks that join places, and the ports."""
+    networks = {place: (place, LINK, WITNESS) for place in addresses.topology.places}
+    kinds = ("postgres", "s3", "platform", "worker", "agent")
+    found = {
+        place: [addresses.own(place, kind, network) for network in dict.fromkeys(joined) for kind in kinds]
+        for place, joined in networks.items()
+    }
+    here = [addresses.gateway(network) for network in (*addresses.topology.places, LINK)]
+    found |= {OPERATOR: here, CLIENTS: here}
+    return found, {service.value: addresses.port(service) for service in Service}

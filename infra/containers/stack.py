@@ -16,13 +16,13 @@ import docker.errors
 import psycopg
 
 from cutover.model.outputs import ObjectStore, Outputs
-from infra.blueprint.addresses import LINK, Addresses
+from infra.blueprint.addresses import Addresses
 from infra.blueprint.files import ENTRIES, Files
 from infra.blueprint.keys import Keys
 from infra.containers.claims import Claim
 from infra.containers.description import ContainerDescription
 from infra.containers.engine import Engine
-from infra.containers.links import Links
+from infra.containers.links import Links, ends
 from infra.containers.packets import Mode
 from infra.containers.publishing import FromHere, outputs_here, publish
 from infra.containers.removal import remove_all
@@ -36,7 +36,7 @@ from infra.embedded.groups import Death
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder
 from infra.s3_engines.tenancy import Tenancy
-from infra.topology import CLIENTS, OPERATOR, WITNESS, Service
+from infra.topology import OPERATOR, Service
 
 READY_SECONDS_MAX = 60.0
 """Longest wait until a container serves (seconds): PostgreSQL may have to recover first."""
@@ -67,7 +67,7 @@ class ContainerStack:
         self.control = control
         settings = description.settings
         self._engines = {place: Engine.at(settings.hosts.get(place)) for place in self.places}
-        self._links = Links(claim, *_ends(description.blueprint.addresses))
+        self._links = Links(claim, *ends(description.blueprint.addresses))
         self._given = (dict(description.entries), dict(description.extras))
         self.spared: frozenset[int] = frozenset()  #: runs whose buckets stay, besides the present one's
 
@@ -489,16 +489,3 @@ def _entries_of(services: Services) -> dict[str, str]:
     """Return the programs that are not the usual ones, by kind."""
     named = {kind: getattr(services, kind) for kind in ("s3", *SERVICES)}
     return {kind: entry for kind, entry in named.items() if entry and entry != ENTRIES[kind]}
-
-
-def _ends(addresses: Addresses) -> tuple[Mapping[str, list[str]], Mapping[str, int]]:
-    """Return the addresses of each place on the networks that join places, and the ports."""
-    networks = {place: (place, LINK, WITNESS) for place in addresses.topology.places}
-    kinds = ("postgres", "s3", "platform", "worker", "agent")
-    ends = {
-        place: [addresses.own(place, kind, network) for network in dict.fromkeys(joined) for kind in kinds]
-        for place, joined in networks.items()
-    }
-    here = [addresses.gateway(network) for network in (*addresses.topology.places, LINK)]
-    ends |= {OPERATOR: here, CLIENTS: here}
-    return ends, {service.value: addresses.port(service) for service in Service}

@@ -52,7 +52,7 @@ def taken(state: StateFolder, told: list[str], *, back: bool) -> PulumiStack:
     folder, description, lock = take_folder(state, PUBLISHED)
     os.close(lock)
     description.save(folder)
-    control = cast("Control", SimpleNamespace(close=_closed))
+    control = cast("Control", SimpleNamespace(close=_closed, ask=_asked))
     stack = Unreachable(folder, description, PUBLISHED, control, told.append)
     stack.back = back
     stack.publish()
@@ -61,6 +61,10 @@ def taken(state: StateFolder, told: list[str], *, back: bool) -> PulumiStack:
 
 async def _closed() -> None:
     return
+
+
+async def _asked(do: str) -> None:
+    assert do == "forget"
 
 
 @pytest.mark.parametrize("published", [True, False])
