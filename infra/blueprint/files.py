@@ -17,10 +17,10 @@ ENTRIES: Mapping[str, str] = {
     "agent": "cutover.cli.agent:serve",
     "setup": "infra.images.setup:serve",
 }
+"""The program of each kind, "module:function"; PostgreSQL is none of ours."""
+
 FRONT = "infra.s3_engines.front:serve"
 """What a place's store runs instead where the server stands outside."""
-
-"""The program of each kind, "module:function"; PostgreSQL is none of ours."""
 
 EVERYWHERE = "0.0.0.0"
 

@@ -52,9 +52,8 @@ class StackSettings:
     s3_url: str | None = None
     """A server that stands outside: each place runs a front of it, with a network of its own to get there."""
     s3_region: str | None = None  #: of that server, the same for all places
-    s3_mark: str | None = (
-        None  #: in the names of the stack's buckets there, so that no other stack's are these
-    )
+    s3_mark: str | None = None
+    """In the names of the stack's buckets there, so that no other stack's are these."""
     health_interval: str = "5s"
     """Between two health checks, in Go's own form. Each starts a process in its container, so a short
     one keeps a small machine busy; a longer one is how much later `pulumi up` sees that all serve, twice:
