@@ -14,7 +14,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from infra.containers.claims import Claim, Comment, from_comment
+from infra.containers.routes import ways
 from infra.containers.urgency import urgent
 from infra.embedded.errors import StackError
 
@@ -34,7 +34,6 @@ WAYS = ("t", "b")  #: to the destination, and back
 _MAIN_LENGTH = len(PREFIX) + 12
 
 _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-_ROUTES = Path("/proc/net/route")
 _LOCK = Path("/run/cutover-rules.lock")
 _PROGRAMS = ("iptables-save", "iptables-restore")
 _WAIT_SECONDS = "5"
@@ -183,17 +182,8 @@ def _lets_pass(table: "Table", rule: "Rule", bridges: Collection[str]) -> bool:
 
 def _bridges_to(addresses: Collection[str]) -> frozenset[str]:
     """Return the interfaces on whose networks these addresses are, as the kernel's routes say."""
-    routes = [line.split() for line in _ROUTES.read_text().splitlines()[1:]]
-    networks = [(words[0], _number(words[1]), _number(words[7])) for words in routes]
-    wanted = [int(IPv4Address(address)) for address in addresses]
-    return frozenset(
-        name for name, network, mask in networks if mask and any(one & mask == network for one in wanted)
-    )
-
-
-def _number(written: str) -> int:
-    """Read an address as /proc/net/route has it: four bytes in the order of this machine."""
-    return int.from_bytes(int(written, 16).to_bytes(4, sys.byteorder), "big")
+    wanted = [IPv4Address(address) for address in addresses]
+    return frozenset(way.interface for way in ways() if any(one in way.network for one in wanted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from infra.containers.links import Links, ends
 from infra.containers.packets import Mode
 from infra.containers.publishing import FromHere, outputs_here, publish
 from infra.containers.removal import remove_all
+from infra.containers.silence import why_silent
 from infra.containers.together import kill_together, pause_together, resume_together
 from infra.contract import bucket_of
 from infra.embedded import power
@@ -204,7 +205,8 @@ class ContainerStack:
                 words = await self._engine(process).last_words(name)
                 raise ProcessFailed(f"{process} ended before it was ready; its log ends: {words}")
             if loop.time() > deadline:
-                raise ProcessFailed(f"{process} does not serve after {READY_SECONDS_MAX:.0f} s")
+                why = await why_silent(self._engine(process), name)
+                raise ProcessFailed(f"{process} does not serve after {READY_SECONDS_MAX:.0f} s. {why}")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _serves(self, process: str) -> bool:

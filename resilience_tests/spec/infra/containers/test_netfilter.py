@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from infra.containers.netfilter import (
     parse,
     replace_rules,
 )
+from resilience_tests.spec.infra.containers.test_routes import table_with
 
 JUMP = "-A FORWARD -j DOCKER-USER"
 BRIDGE = "br-0123456789ab"
@@ -119,12 +118,7 @@ def test_a_rule_about_the_bridge_of_a_stack_is_about_its_packets(interface: str)
 def test_the_bridge_of_a_stack_is_where_the_routes_to_its_addresses_lead(
     machine: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    routes = tmp_path / "routes"
-    head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT"
-    there = ("eth0 00000000 00000000", f"{BRIDGE} {_written('198.51.100.0')} {_written('255.255.255.0')}")
-    lines = [f"{name} {to} 0 1 0 0 0 {mask} 0 0 0" for name, to, mask in (one.split() for one in there)]
-    routes.write_text("\n".join([head, *lines, ""]))
-    machine.setattr(netfilter, "_ROUTES", routes, raising=False)
+    table_with(machine, tmp_path, "eth0 0.0.0.0/0", f"{BRIDGE} 198.51.100.0/24")
     say(machine, table(f"-A FORWARD -i {BRIDGE} -j ACCEPT", JUMP))
     check_available(["203.0.113.1"])
     with pytest.raises(RulesUnavailable, match="may pass"):
@@ -202,8 +196,3 @@ async def test_what_cannot_be_healed_after_a_cut_is_told(
 
 def unreadable() -> Table:
     raise RulesUnavailable("iptables-save failed: Permission denied (you must be root)")
-
-
-def _written(address: str) -> str:
-    """Write an address as the kernel does in /proc/net/route."""
-    return f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}"
