@@ -18,7 +18,7 @@ import docker.errors
 
 from cutover.model.outputs import ObjectStore
 from cutover.model.secret import Secret
-from infra.blueprint.settings import OUTSIDE_SUBNET_BITS, SUBNET_BITS, StackSettings
+from infra.blueprint.settings import NETWORK_BITS, OUTSIDE_SUBNET_BITS, SUBNET_BITS, StackSettings
 from infra.components.exports import document_of, keys_of, with_account
 from infra.containers import leftovers, versitygw
 from infra.containers.claims import KEPT, NEVER, Claim, of_stack, of_the_dead, this_process
@@ -32,6 +32,7 @@ from infra.containers.pulumi_stack import look as look
 from infra.containers.pulumi_stack import of_published as of_published
 from infra.containers.pulumi_stack import of_pulumi as of_pulumi
 from infra.containers.removal import remove_all
+from infra.containers.routes import ways
 from infra.containers.stack import ContainerStack
 from infra.contract import bucket_of
 from infra.disks.loop import LABEL_BYTES_MAX, LoopDisk
@@ -189,7 +190,11 @@ def _must_be_free(client: docker.DockerClient, name: str) -> None:
 
 
 def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str, bits: int) -> str:
-    """Return addresses that no network of the engine and no other stack has. Raises StackError."""
+    """Return addresses that no network of the engine or of this machine and no other stack has.
+
+    Of this machine, since a bridge that an engine left behind takes the packets of a later one's.
+    Raises StackError.
+    """
     taken = [
         IPv4Network(pool["Subnet"])
         for network in client.networks.list()
@@ -197,11 +202,12 @@ def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str, bit
         if pool.get("Subnet") and ":" not in pool["Subnet"]
     ]
     taken += [IPv4Network(one.settings.subnet) for one in _described(state)]
+    taken += [way.network for way in ways() if way.network.prefixlen >= NETWORK_BITS]  # a wider one gives way
     for subnet in _from_own_place(name, bits):
         if not any(subnet.overlaps(other) for other in taken):
             return str(subnet)
     raise StackError(
-        f"no /{bits} of {POOL} is free: {len(taken)} networks stand. Take stacks down with "
+        f"no /{bits} of {POOL} is free: {len(taken)} networks are in the way. Take stacks down with "
         f"`cutover stack down --all`, or name another range in CUTOVER_SUBNETS."
     )
 

@@ -10,12 +10,13 @@ from typing import Any, cast
 import docker
 import pytest
 
-from infra.blueprint.settings import StackSettings
-from infra.containers import routes, stack
+from infra.blueprint.settings import NETWORK_BITS, StackSettings
+from infra.containers import bring_up, routes, stack
 from infra.containers.description import ContainerDescription
 from infra.containers.engine import LOCAL_URL, Engine
 from infra.containers.routes import Way, interfaces_to, ways
 from infra.embedded.errors import ProcessFailed
+from infra.embedded.state import StateFolder
 
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT"
 STALE, OURS = "br-of-the-dead 198.18.71.0/26", "br-ours 198.18.71.0/26"
@@ -121,3 +122,18 @@ async def failure_of(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> str:
     with pytest.raises(ProcessFailed, match="east/s3 does not serve after 0 s") as failed:
         await ready("east/s3")
     return str(failed.value)
+
+
+def test_a_new_stack_takes_no_addresses_to_which_another_bridge_leads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUTOVER_STATE", str(tmp_path / "state"))
+    nothing = cast("docker.DockerClient", SimpleNamespace(networks=SimpleNamespace(list=list)))
+
+    def chosen(*there: str) -> IPv4Network:
+        table_with(monkeypatch, tmp_path, *there)
+        return IPv4Network(bring_up._free_subnet(StateFolder.open(), nothing, "main", 24))
+
+    first = chosen("eth0 0.0.0.0/0", "tun0 198.18.0.0/15")
+    left = next(first.subnets(new_prefix=NETWORK_BITS))
+    assert not chosen("tun0 198.18.0.0/15", f"br-of-the-dead {left}").overlaps(first)
