@@ -25,6 +25,7 @@ from infra.containers import bring_up, leftovers
 from infra.containers.claims import PULUMI, STACK, from_labels, of_stack
 from infra.containers.engine import Engine
 from infra.containers.pulumi_folder import is_lent, key_file
+from infra.containers.routes import ways
 from infra.embedded.errors import StackInUse
 from infra.embedded.state import StateFolder
 from infra.images.build import ensure_image
@@ -79,6 +80,7 @@ def unused_subnet(engine: docker.DockerClient) -> str:
     taken = {
         pool.get("Subnet") for one in engine.networks.list() for pool in one.attrs["IPAM"]["Config"] or ()
     }
+    taken |= {str(way.network) for way in ways()}
     thirds = [str(number) for number in range(140, 250)]
     used = {str(subnet).split(".")[2] for subnet in taken}
     return next(f"198.18.{third}.0/24" for third in thirds if third not in used)
