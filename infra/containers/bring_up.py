@@ -18,7 +18,7 @@ import docker.errors
 
 from cutover.model.outputs import ObjectStore
 from cutover.model.secret import Secret
-from infra.blueprint.settings import NETWORK_BITS, OUTSIDE_SUBNET_BITS, SUBNET_BITS, StackSettings
+from infra.blueprint.settings import OUTSIDE_SUBNET_BITS, SUBNET_BITS, StackSettings
 from infra.components.exports import document_of, keys_of, with_account
 from infra.containers import leftovers, versitygw
 from infra.containers.claims import KEPT, NEVER, Claim, of_stack, of_the_dead, this_process
@@ -190,10 +190,10 @@ def _must_be_free(client: docker.DockerClient, name: str) -> None:
 
 
 def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str, bits: int) -> str:
-    """Return addresses that no network of the engine or of this machine and no other stack has.
+    """Return addresses that no network of the engine or of this machine has, and no other stack.
 
-    Of this machine, since a bridge that an engine left behind takes the packets of a later one's.
-    Raises StackError.
+    This machine may have bridges of other engines, and of some that are gone: whichever way
+    is older takes all packets. One that is wider than the pool yields to ours. Raises StackError.
     """
     taken = [
         IPv4Network(pool["Subnet"])
@@ -202,7 +202,7 @@ def _free_subnet(state: StateFolder, client: docker.DockerClient, name: str, bit
         if pool.get("Subnet") and ":" not in pool["Subnet"]
     ]
     taken += [IPv4Network(one.settings.subnet) for one in _described(state)]
-    taken += [way.network for way in ways() if way.network.prefixlen >= NETWORK_BITS]  # a wider one gives way
+    taken += [way.network for way in ways() if not POOL.subnet_of(way.network)]
     for subnet in _from_own_place(name, bits):
         if not any(subnet.overlaps(other) for other in taken):
             return str(subnet)

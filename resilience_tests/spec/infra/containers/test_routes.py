@@ -10,13 +10,15 @@ from typing import Any, cast
 import docker
 import pytest
 
-from infra.blueprint.settings import NETWORK_BITS, StackSettings
-from infra.containers import bring_up, routes, stack
+from infra.blueprint.settings import SUBNET_BITS, StackSettings
+from infra.containers import routes, stack
+from infra.containers.bring_up import _free_subnet, _from_own_place
 from infra.containers.description import ContainerDescription
 from infra.containers.engine import LOCAL_URL, Engine
 from infra.containers.routes import Way, interfaces_to, ways
 from infra.embedded.errors import ProcessFailed
 from infra.embedded.state import StateFolder
+from resilience_tests.spec.infra.containers.test_engine import engine_with
 
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT"
 STALE, OURS = "br-of-the-dead 198.18.71.0/26", "br-ours 198.18.71.0/26"
@@ -58,6 +60,28 @@ def test_the_narrowest_network_that_has_an_address_leads_to_it(
 ) -> None:
     table_with(monkeypatch, tmp_path, "eth0 0.0.0.0/0", "tun0 198.18.0.0/15", STALE, OURS)
     assert interfaces_to(address) == interfaces
+
+
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        ([], 0),
+        (["eth0 0.0.0.0/0", "tun0 198.18.0.0/15"], 0),
+        (["br-of-the-dead {0}"], 1),
+        (["br-of-the-dead {0}", "tun0 198.18.0.0/15", "wg0 {1}"], 2),
+    ],
+    ids=["none", "wider than all stacks", "of a dead engine", "of several"],
+)
+def test_a_stack_takes_no_addresses_to_which_this_machine_has_a_way(
+    there: list[str], taken: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """CI had a bridge of an engine that was gone: nothing sent to a site on its addresses came there."""
+    monkeypatch.setenv("CUTOVER_STATE", str(tmp_path / "state"))
+    blocks = _from_own_place("shop", SUBNET_BITS)
+    firsts = [next(block.subnets(new_prefix=26)) for block in blocks[:2]]
+    table_with(monkeypatch, tmp_path, *(one.format(*firsts) for one in there))
+    client, _ = engine_with()
+    assert _free_subnet(StateFolder.open(), client, "shop", SUBNET_BITS) == str(blocks[taken])
 
 
 class Silent(stack.ContainerStack):
@@ -122,18 +146,3 @@ async def failure_of(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> str:
     with pytest.raises(ProcessFailed, match="east/s3 does not serve after 0 s") as failed:
         await ready("east/s3")
     return str(failed.value)
-
-
-def test_a_new_stack_takes_no_addresses_to_which_another_bridge_leads(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("CUTOVER_STATE", str(tmp_path / "state"))
-    nothing = cast("docker.DockerClient", SimpleNamespace(networks=SimpleNamespace(list=list)))
-
-    def chosen(*there: str) -> IPv4Network:
-        table_with(monkeypatch, tmp_path, *there)
-        return IPv4Network(bring_up._free_subnet(StateFolder.open(), nothing, "main", 24))
-
-    first = chosen("eth0 0.0.0.0/0", "tun0 198.18.0.0/15")
-    left = next(first.subnets(new_prefix=NETWORK_BITS))
-    assert not chosen("tun0 198.18.0.0/15", f"br-of-the-dead {left}").overlaps(first)
