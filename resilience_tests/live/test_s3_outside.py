@@ -1,13 +1,15 @@
 """A stack whose object store stands outside: the way there dies with each site, and nothing stays there."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,12 +24,13 @@ from drill.live.unsynced import NAME
 from drill.verdict import Verdict
 from drill.workload.clients import Amount
 from infra.disks.loop import why_impossible
-from infra.embedded.errors import StackError
+from infra.embedded.errors import NoS3Server, StackError
 from infra.embedded.processes import identify, marked_with, wait_gone
 from infra.embedded.services import Services
 from infra.embedded.stack import EmbeddedStack, reap
 from infra.embedded.state import StateFolder
 from infra.s3_engines.outside import ACCESS, KEYS, REGION, SECRET
+from resilience_tests.contract.front.tls import make_certificate, serving
 from resilience_tests.contract.s3.place import Account, connected
 from resilience_tests.contract.s3.servers import (
     own_server,
@@ -134,6 +137,44 @@ async def test_the_store_of_a_site_is_gone_with_the_site_and_back_with_it(accoun
             assert await west.put_if_absent("key", body_of(1))
     finally:
         await stack.down()
+
+
+@asynccontextmanager
+async def behind_tls(account: Account, certificate: Path) -> AsyncIterator[str]:
+    """What many put before such a server: it speaks TLS, and passes requests on. Its URL."""
+    address = urlsplit(account.endpoint)
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(address.hostname, address.port)
+        with suppress(ConnectionError):
+            await asyncio.gather(one_way(reader, far_writer), one_way(far_reader, writer))
+
+    async def one_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=serving(certificate))
+    yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def test_a_server_behind_tls_is_used_when_somebody_vouches_for_it(
+    own: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    async with behind_tls(own, certificate) as url:
+        with pytest.raises(NoS3Server, match="certificate verify failed"):
+            await EmbeddedStack.up(services=NOTHING_ELSE, s3_server=url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        stack = await EmbeddedStack.up(services=NOTHING_ELSE, s3_server=url)
+        try:
+            async with store_of(stack, "west") as west:
+                assert await west.put_if_absent("key", body_of(1))
+                assert await west.equals("key", body_of(1), None)
+        finally:
+            await stack.down()
+    assert buckets_at(own) == set()
 
 
 def command(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from infra.s3_engines import front
+from resilience_tests.contract.front.tls import make_certificate, serving
 from resilience_tests.contract.s3.servers import free_port
 
 HOST = "127.0.0.1"
@@ -252,24 +253,7 @@ async def ended(reader: asyncio.StreamReader) -> bool:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for `localhost` that is its own authority, with its key in the same file."""
-    folder = tmp_path_factory.mktemp("tls")
-    file = folder / "both.pem"
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run(
-        ["openssl", "req", "-x509", *key, *names, "-keyout", str(file), "-out", str(folder / "it.pem")],
-        check=True,
-        capture_output=True,
-    )
-    file.write_text(file.read_text() + (folder / "it.pem").read_text())
-    return file
-
-
-def serving(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 async def test_tls_is_spoken_with_a_server_that_shows_its_certificate(
