@@ -216,6 +216,23 @@ def test_a_kept_stack_is_used_and_taken_down_by_processes_that_were_told_no_acco
     assert own.secret not in made.stdout + made.stderr + seen.stdout + seen.stderr + gone.stdout + gone.stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://s3.example", f"{ACCESS} and {SECRET} are not set"),
+        ("http://me:sesame@s3.example", "no place for a password"),
+    ],
+)
+def test_a_stack_is_not_begun_without_a_server_and_an_account(url: str, why: str) -> None:
+    name = f"none-{os.getpid()}"
+    refused = command("up", "--stack", f"embedded:{name}", "--s3-server", url)
+    assert refused.returncode == 12
+    assert why in refused.stderr
+    assert "sesame" not in refused.stderr + refused.stdout
+    assert "PostgreSQL" not in refused.stderr  # the first word on a stack that is being made
+    assert not StateFolder.open().stack(name).path.exists()
+
+
 def held(name: str, url: str) -> "subprocess.Popen[str]":
     """A harness that has brought a stack up."""
     process = subprocess.Popen(

@@ -194,6 +194,7 @@ def test_without_an_account_nothing_is_made_for_a_server_at_a_url(
     told = capsys.readouterr().err
     assert missing in told
     assert HIDDEN not in told
+    assert "PostgreSQL" not in told  # the first word on a stack that is being made
     assert list((tmp_path / "state" / "stacks").iterdir()) == []
     assert not report.exists()
 
