@@ -1,12 +1,13 @@
 """Drills take a stack that stands, and give it back as it was: its run, its data, its links."""
 
-import asyncio
 import json
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -23,9 +24,11 @@ from infra.embedded.errors import StackError, StackInUse
 from infra.embedded.lent import LentStack
 from infra.embedded.loan import is_lent
 from infra.embedded.stack import EmbeddedStack
+from infra.embedded.state import StackFolder, StateFolder
 
 CHECKOUT = Path(__file__).parents[2]
 CUTOVER = str(Path(sys.executable).parent / "cutover")
+NAMED = "embedded:standing"
 DEADLINE = 60.0  #: seconds; only a failure waits this long
 
 BORROW_AND_BREAK = """
@@ -43,19 +46,59 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-async def standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EmbeddedStack]:
-    """A stack as `cutover stack up` leaves it, with a table of its owner's at both sites."""
-    monkeypatch.setenv("CUTOVER_STATE", str(tmp_path / "state"))
-    stack = await EmbeddedStack.up("standing", keep=True, schema=SCHEMA)
-    try:
-        for site in stack.sites:
-            ask(stack.outputs(), site, "CREATE TABLE kept AS SELECT 'before the drills' AS said")
-            at = stack.outputs().sites[site]
-            assert door(at.s3, at.credentials_file).ask("PUT", "/content-r1/kept", body=b"also").status == 200
-        yield stack
-    finally:
-        await stack.down()
+@dataclass(frozen=True)
+class Owned:
+    """A stack of somebody's, and all that is to be the same after drills on it."""
+
+    folder: StackFolder
+    told: Outputs
+    described: str
+
+    @property
+    def outputs(self) -> Path:
+        return self.folder.path / "outputs.json"
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owned]:
+    """A stack as `cutover stack up` leaves it, with a table and an object of its owner's at both sites.
+
+    One for all tests: each leaves it as it was.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CUTOVER_STATE", str(tmp_path_factory.mktemp("lent") / "state"))
+        environment.delenv("CUTOVER_STACK", raising=False)
+        up = command_line("stack", "up", "--stack", NAMED)
+        assert up.returncode == 0, up.stderr
+        folder = StateFolder.open().stack("standing")
+        told = Outputs.from_json((folder.path / "outputs.json").read_text())
+        try:
+            for site, at in told.sites.items():
+                ask(told, site, "CREATE TABLE kept AS SELECT 'before the drills' AS said")
+                assert (
+                    door(at.s3, at.credentials_file).ask("PUT", "/content-r1/kept", body=b"also").status
+                    == 200
+                )
+            yield Owned(folder, told, folder.description.read_text())
+        finally:
+            command_line("stack", "down", "--stack", NAMED)
+
+
+def command_line(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [CUTOVER, *words], cwd=CHECKOUT, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+
+
+@contextmanager
+def killed_in_the_middle() -> Iterator[None]:
+    """A harness that has borrowed the stack and broken it; it is killed at the end."""
+    argv = [sys.executable, "-c", BORROW_AND_BREAK, NAMED]
+    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout is not None
+        assert harness.stdout.readline() == "broken\n"
+        yield
+        harness.send_signal(signal.SIGKILL)
 
 
 def ask(told: Outputs, site: str, query: str) -> list[tuple[object, ...]]:
@@ -86,90 +129,63 @@ def stores(told: Outputs) -> list[tuple[Door, str]]:
     return [(door(store, credentials), store.bucket) for store, credentials in places]
 
 
-async def must_be_as_before(stack: EmbeddedStack, told: Outputs, described: str) -> None:
-    folder = stack.folder
+async def must_be_as_before(owned: Owned) -> None:
+    folder, told = owned.folder, owned.told
     assert not is_lent(folder)
-    assert folder.description.read_text() == described
-    assert Outputs.from_json((folder.path / "outputs.json").read_text()) == told
-    for site in stack.sites:
+    assert folder.description.read_text() == owned.described
+    assert Outputs.from_json(owned.outputs.read_text()) == told
+    for site in told.sites:
         assert ask(told, site, "SELECT said FROM kept") == [("before the drills",)]
         named = ask(told, site, "SELECT datname FROM pg_database WHERE datname LIKE 'platform_r%'")
         assert named == [("platform_r1",)]
+        seen_there = json.loads((folder.path / "outputs" / f"{site}.json").read_text())
+        assert seen_there["sites"]["east"]["postgres"]["database"] == "platform_r1"
     for server, bucket in stores(told):
         assert re.findall("<Name>(.*?)</Name>", server.ask("GET", "/").text) == [bucket]
         kept = re.findall("<Key>(.*?)</Key>", server.ask("GET", f"/{bucket}", "list-type=2").text)
         assert [key for key in kept if not key.startswith("standing/r1/")] == ["kept"] * (bucket != "witness")
+    stack = await EmbeddedStack.attach(folder.name)
     status = await stack.status()
+    await stack.close()
     assert len(status["processes"]) == 12, "nothing that the drills ran is told of"
     assert all(one["ready"] and not one["paused"] for one in status["processes"])
     assert {route["mode"] for route in status["routes"]} == {"open"}
-    for site in stack.sites:
-        settings = json.loads((folder.path / "outputs" / f"{site}.json").read_text())
-        assert settings["sites"]["east"]["postgres"]["database"] == "platform_r1"
 
 
-async def test_a_drill_on_its_outputs_holds_and_leaves_it_as_it_was(
-    standing: EmbeddedStack, tmp_path: Path
-) -> None:
-    told, described = standing.outputs(), standing.folder.description.read_text()
-    where = Where(stack=str(standing.folder.path / "outputs.json"))
+async def test_a_drill_on_its_outputs_holds_and_leaves_it_as_it_was(standing: Owned, tmp_path: Path) -> None:
+    where = Where(stack=str(standing.outputs))
     drill = Drill(seed=3, fault="kill", victim="source", point="drain")
     report = await Suite(drills=[drill], folder=tmp_path / "report", tell=print, where=where).run()
     (result,) = report.drills
     assert result.verdict is Verdict.HELD, result.findings
     assert f" --stack {where.stack}" in result.repeat
-    await must_be_as_before(standing, told, described)
+    await must_be_as_before(standing)
 
 
-async def test_a_killed_harness_leaves_it_lent_until_it_is_given_back(standing: EmbeddedStack) -> None:
-    told, described = standing.outputs(), standing.folder.description.read_text()
-    argv = [sys.executable, "-c", BORROW_AND_BREAK, f"embedded:{standing.name}"]
-    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as harness:
-        assert harness.stdout is not None
-        assert await asyncio.to_thread(harness.stdout.readline) == "broken\n"
+async def test_a_killed_harness_leaves_it_lent_until_it_is_given_back(standing: Owned) -> None:
+    with killed_in_the_middle():
         with pytest.raises(StackInUse, match="another harness drills on standing"):
-            await LentStack.borrow(standing.name, schema=SCHEMA)
-        refused = await commanded("stack", "down", "--stack", "embedded:standing")
+            await LentStack.borrow("standing", schema=SCHEMA)
+        refused = command_line("stack", "down", "--stack", NAMED)
         assert (refused.returncode, "a harness drills on standing" in refused.stderr) == (12, True)
-        harness.send_signal(signal.SIGKILL)
     assert is_lent(standing.folder)
-    assert (await commanded("stack", "up", "--stack", "embedded:standing")).returncode == 0
-    await must_be_as_before(standing, told, described)
+    given_back = command_line("stack", "up", "--stack", NAMED)
+    assert (given_back.returncode, "it was given back" in given_back.stderr) == (0, True)
+    await must_be_as_before(standing)
 
 
-async def test_what_a_killed_harness_left_is_not_taken_for_the_stack_as_it_was(
-    standing: EmbeddedStack,
-) -> None:
-    told, described = standing.outputs(), standing.folder.description.read_text()
-    argv = [sys.executable, "-c", BORROW_AND_BREAK, f"embedded:{standing.name}"]
-    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as harness:
-        assert harness.stdout is not None
-        assert await asyncio.to_thread(harness.stdout.readline) == "broken\n"
-        harness.send_signal(signal.SIGKILL)
-    next_one = await bring_up(print, Where(stack="embedded:standing"))
+async def test_what_a_killed_harness_left_is_not_taken_for_the_stack_as_it_was(standing: Owned) -> None:
+    with killed_in_the_middle():
+        pass
+    next_one = await bring_up(print, Where(stack=NAMED))
     await next_one.close()
-    for one in ask(told, "east", "SELECT datname FROM pg_database WHERE datname LIKE 'platform_r%'"):
-        assert one == ("platform_r1",)
-    await must_be_as_before(standing, told, described)
-
-
-async def commanded(*words: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [CUTOVER, *words],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    await must_be_as_before(standing)
 
 
 async def test_what_it_cannot_carry_is_said_before_anything_is_changed(
-    standing: EmbeddedStack, tmp_path: Path
+    standing: Owned, tmp_path: Path
 ) -> None:
-    told, described = standing.outputs(), standing.folder.description.read_text()
-    where = Where(stack="embedded:standing")
+    where = Where(stack=NAMED)
     with pytest.raises(StackError, match="has no disks whose power can be cut"):
         await bring_up(print, where, power_cut=True)
     other = tmp_path / "other.sql"
@@ -178,11 +194,10 @@ async def test_what_it_cannot_carry_is_said_before_anything_is_changed(
         await LentStack.borrow("standing", schema=other)
     with pytest.raises(StackError, match="databases of a stack that stands keep their settings"):
         await bring_up(print, where, plant="fsync-off")
-    await must_be_as_before(standing, told, described)
+    await must_be_as_before(standing)
 
 
-def test_nothing_is_kept_of_drills_on_a_stack_that_stays(
-    standing: EmbeddedStack, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(["gate", "--stack", "embedded:standing", "--keep-stack"]) == 64
+@pytest.mark.usefixtures("standing")
+def test_nothing_is_kept_of_drills_on_a_stack_that_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["gate", "--stack", NAMED, "--keep-stack"]) == 64
     assert "stays anyway" in capsys.readouterr().err
