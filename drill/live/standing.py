@@ -13,6 +13,7 @@ from typing import Any
 
 from cutover.model.outputs import InvalidOutputs, Outputs
 from cutover.model.secret import Secret
+from infra.blueprint.settings import StackSettings
 from infra.components.exports import KEY, SETTINGS, NotPublished, Published
 from infra.containers.claims import PULUMI as BY_PULUMI
 from infra.containers.description import CONTAINERS, ContainerDescription
@@ -102,8 +103,15 @@ def _known(name: str) -> Standing | None:
     if told.made_by == BY_PULUMI:
         published = Published(told.settings, Secret(key_file(folder).read_text()))
         return Standing(PULUMI, name, published=published)
-    foreign = told.settings.s3_image or ""
-    return Standing(DOCKER, name, VERSITYGW if foreign.startswith(f"cutover-{VERSITYGW}:") else OWN)
+    return Standing(DOCKER, name, _store_of(told.settings))
+
+
+def _store_of(settings: StackSettings) -> str:
+    """Return the store of each place as `--s3-server` names it, `own` for an image of the user's."""
+    if settings.s3_url:
+        return settings.s3_url
+    theirs = (settings.s3_image or "").startswith(f"cutover-{VERSITYGW}:")
+    return VERSITYGW if theirs else OWN
 
 
 def _must_be(outputs: Outputs, folder: StackFolder, file: str) -> None:

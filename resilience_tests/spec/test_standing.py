@@ -50,13 +50,14 @@ def of_processes(state: StateFolder, name: str = "main", first_port: int = 20032
     return folder.path / "outputs.json"
 
 
-def of_containers(state: StateFolder, s3_image: str | None = None) -> Path:
+def of_containers(state: StateFolder, s3_image: str | None = None, s3_url: str | None = None) -> Path:
     folder: StackFolder = state.stack("boxes")
     folder.make()
     settings = StackSettings(
         name="boxes",
         image="cutover-site:1",
         s3_image=s3_image,
+        s3_url=s3_url,
         s3_variables=("ID", "KEY"),
         s3_health=("CMD", "true"),
     )
@@ -82,6 +83,10 @@ def test_the_store_of_the_stack_is_known_where_its_losses_have_a_name(
     state: StateFolder, image: str, server: str
 ) -> None:
     assert Where(stack=str(of_containers(state, image))).stores == server
+
+
+def test_a_store_outside_of_a_stack_that_stands_is_not_taken_for_judged(state: StateFolder) -> None:
+    assert Where(stack=str(of_containers(state, s3_url="http://s3:9000"))).stores == "http://s3:9000"
 
 
 def test_a_stack_of_pulumis_is_found_by_its_files_here_and_by_what_it_printed(tmp_path: Path) -> None:
