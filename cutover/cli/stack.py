@@ -234,8 +234,14 @@ async def _given_back(named: Named, lent: Any) -> bool:
     """Say whether the stack was up, lent to a harness that was killed, and was given back."""
     from cutover.cli.migration import say
 
+    errors = _imported("infra.embedded.errors", _PROCESSES)
     found = outputs_here(named.name)
-    if not found.exists() or kind_of(found) != named.kind or not await lent.settle_loan(named.name, say):
+    if not found.exists() or kind_of(found) != named.kind:
+        return False
+    try:
+        if not await lent.settle_loan(named.name, say):
+            return False
+    except errors.NoSuchStack:  # nothing of it is up any more: a new one takes its place
         return False
     say("a harness that drilled on it was killed: it was given back")
     return True
@@ -253,6 +259,9 @@ async def _up_of_pulumi(named: Named, _: Wishes) -> Answer:
     if folder.is_lent(path.parent.name):
         say("a harness that drilled on it was killed: it is given back")
         await (await _containers().of_pulumi(named.name, progress=say)).close()
+        if folder.is_lent(path.parent.name):
+            errors = _imported("infra.embedded.errors", _PROCESSES)
+            raise errors.StackError(f"{named} is up, and was not given back: see above")
     return _is_up(named, path)
 
 

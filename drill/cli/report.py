@@ -19,5 +19,7 @@ def report(folder: Annotated[Path, typer.Argument(help="A folder that a run of d
         typer.echo(f"{drill['verdict']:12} {drill['name']} ({drill['seconds']:.1f} s)")
         if drill["verdict"] != Verdict.HELD.value:
             typer.echo(f"{'':12} repeat: {drill['repeat']}")
+        for note in drill.get("notes", ()):  # reports of before have none
+            typer.echo(f"{'':12} not judged: {note}")
     typer.echo(f"{told['verdict']}: {len(told['drills'])} drills in {told['seconds']:.1f} s")
     return Verdict(told["verdict"]).exit_code

@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -85,21 +85,23 @@ class Where:
 
     stack: str = EMBEDDED
     s3_server: str = OWN  #: which object store each place runs
+    standing: Standing | None = field(init=False, default=None, compare=False, repr=False)
+    """What was known here of a stack that stands; None where there is none, or only Pulumi knows it."""
 
     def __post_init__(self) -> None:
         kind, _, name = self.stack.partition(":")
         plain, named = (EMBEDDED, DOCKER), (EMBEDDED, DOCKER, PULUMI)
         if self.stack not in plain and not (kind in named and name) and not _is_path(self.stack):
             raise NoSuchKind(self.stack)
-        _ = self.standing
+        if self.stays and not self.stack.startswith(f"{PULUMI}:"):
+            object.__setattr__(self, "standing", standing(self.stack))  # once: the file may be a pipe
         if self.stays and self.s3_server != OWN:
             raise NoSuchKind(f"{self.stack} with --s3-server {self.s3_server}")
 
     @property
     def kind(self) -> str:
         """What the stack is made of: EMBEDDED, DOCKER or PULUMI."""
-        found = self.standing
-        return self.stack.partition(":")[0] if found is None else found.kind
+        return self.stack.partition(":")[0] if self.standing is None else self.standing.kind
 
     @property
     def stays(self) -> bool:
@@ -107,17 +109,9 @@ class Where:
         return self.stack not in (EMBEDDED, DOCKER)
 
     @property
-    def standing(self) -> Standing | None:
-        """What is known here of a stack that stands; None where there is none, or only Pulumi knows it."""
-        if not self.stays or self.stack.startswith(f"{PULUMI}:"):
-            return None
-        return standing(self.stack)
-
-    @property
     def stores(self) -> str:
         """Which object store each place runs, also where the stack was not brought up for the drills."""
-        found = self.standing
-        return self.s3_server if found is None else found.s3_server
+        return self.s3_server if self.standing is None else self.standing.s3_server
 
     def added_to(self, command: str) -> str:
         """Return the command that repeats a drill, on the same stack."""

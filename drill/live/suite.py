@@ -1,6 +1,7 @@
 """Runs drills one after the other on one stack, each on a fresh run of it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from drill.sample_plan import sample_plan
 from drill.workload.clients import Amount
 from infra.disks.loop import why_impossible
 from infra.embedded.errors import StackError
+from infra.embedded.loan import held
 
 Tell = Callable[[str], None]
 
@@ -51,6 +53,19 @@ def check_possible(drills: Sequence[Drill], where: Where) -> None:
             f"{asking[0].name!r} was not run: {why}. Without a disk of its own: --fault kill; without a real "
             f"disk: --fidelity simulated"
         )
+
+
+OTHER_CODE = (
+    "whether the services run the code of this commit: the stack stood before its drills, and runs what it "
+    "was brought up with"
+)
+
+
+def told_of_place(result: DrillResult, drill: Drill, where: Where) -> DrillResult:
+    """Return the result with what is to be said of the place where it was come by."""
+    result = explained(result, drill, where.stores)
+    notes = (*result.notes, OTHER_CODE) if where.stays else result.notes
+    return replace(result, notes=notes, repeat=where.added_to(result.repeat))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,13 +99,10 @@ class Suite:
             plant=self.drills[0].plant,
             power_cut=needs_disks(self.drills),
         )
+        owned = held(stack.folder) if self.keep_stack and not self.where.stays else nullcontext()
         try:
-            for number, drill in enumerate(self.drills, start=1):
-                result = await self.attempt(stack, number, drill, commit)
-                result = explained(result, drill, self.where.stores)
-                result = replace(result, repeat=self.where.added_to(result.repeat))
-                self.results.append(result)
-                self._tell_of(number, result)
+            with owned:
+                await self._run_all(stack, commit)
         finally:
             left = (not_run(drill, commit) for drill in self.drills[len(self.results) :])
             report = Report(
@@ -102,6 +114,13 @@ class Suite:
             write_report(self.folder, report)
             await (stack.close() if self.keep_stack or self.where.stays else stack.down())
         return report
+
+    async def _run_all(self, stack: Stack, commit: str | None) -> None:
+        for number, drill in enumerate(self.drills, start=1):
+            result = await self.attempt(stack, number, drill, commit)
+            result = told_of_place(result, drill, self.where)
+            self.results.append(result)
+            self._tell_of(number, result)
 
     async def attempt(self, stack: Stack, number: int, drill: Drill, commit: str | None) -> DrillResult:
         """A drill that breaks off is inconclusive, and takes no other one's verdict with it."""

@@ -40,7 +40,7 @@ from infra.embedded import power
 from infra.embedded.claim import free_name, take
 from infra.embedded.control import Control
 from infra.embedded.errors import NoPowerCut, ProcessFailed, StackError, StackInUse
-from infra.embedded.launch import start_supervisor
+from infra.embedded.launch import environment, start_supervisor
 from infra.embedded.processes import MARKER
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder, is_locked, write_file
@@ -298,7 +298,7 @@ async def _apply(folder: StackFolder, settings: StackSettings, key: Secret, prog
         "-m",
         "infra.containers.applier",
         cwd=CHECKOUT,
-        env={**os.environ, MARKER: str(folder.path)},  # a leftover of a killed harness makes nothing more
+        env={**environment(), MARKER: str(folder.path)},  # a leftover of a killed harness makes nothing more
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

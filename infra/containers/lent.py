@@ -9,6 +9,7 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import docker.errors
@@ -24,13 +25,13 @@ from infra.containers.pulumi_folder import key_file
 from infra.containers.stack import SERVICES, ContainerStack
 from infra.embedded.buckets import drop
 from infra.embedded.control import Control
-from infra.embedded.errors import NoSuchStack, StackError
+from infra.embedded.errors import NoSuchStack, ProcessFailed, StackError
 from infra.embedded.loan import Loan, is_lent, must_keep_databases, must_not_be_own, unused_run
 from infra.embedded.power import disk_of
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder
 from infra.s3_engines.tenancy import Tenancy
-from infra.topology import OPERATOR, WITNESS
+from infra.topology import OPERATOR, WITNESS, two_sites
 
 RULE_SECONDS = 48 * 3600.0
 """A rule of ours is a leftover after this time, whoever holds it (seconds): longer than any suite takes."""
@@ -101,7 +102,8 @@ class LentStack(ContainerStack):
     async def give_back(self) -> None:
         """End the run of the drills, and serve again what was served before. Raises StackError."""
         await self._end_run()
-        await self.control.ask("forget")
+        with suppress(ProcessFailed):  # a supervisor of before this request goes on telling of the dead
+            await self.control.ask("forget")
         self.description = self._before
         await asyncio.gather(*(self._give(process) for process in self._processes))
         services = [process for site in self.sites for process in self._at(site, SERVICES)]
@@ -119,7 +121,7 @@ class StandingStack(LentStack):
 
     def __init__(self, loan: Loan, control: Control, progress: Progress) -> None:
         before, told = ContainerDescription.read(loan.before), ContainerDescription.load(loan.folder)
-        last = replace(told, run=unused_run()) if told.run == before.run else told
+        last = replace(before, run=unused_run() if told.run == before.run else told.run)
         keys = keys_of(before.settings, Secret(key_file(loan.folder).read_text()))
         super().__init__(loan.folder, last, keys, control, before, progress)
         self._loan = loan
@@ -140,13 +142,15 @@ class StandingStack(LentStack):
         Raises NoSuchStack, StackInUse, EngineUnreachable, ProcessFailed, and StackError where
         the stack has no disks for a power cut.
         """
+        must_keep_databases(extras)
+        folder = StateFolder.open().stack(name)
+        if power_cut and not all(disk_of(folder, site.name) for site in two_sites().sites):
+            raise StackError(
+                f"docker:{name} has no disks whose power can be cut: bring it up with --power-cut, as root, "
+                f"or leave power cuts out"
+            )
         stack = await cls._taken(name, progress)
         try:
-            if power_cut and not all(disk_of(stack.folder, site) for site in stack.sites):
-                raise StackError(
-                    f"docker:{name} has no disks whose power can be cut: bring it up with --power-cut, as "
-                    f"root, or leave power cuts out"
-                )
             stack.description.save(stack.folder)
             await stack.control.ask("preload", modules=list(preload))
             await stack.fresh(services=services, extras=extras)
@@ -167,6 +171,8 @@ class StandingStack(LentStack):
         stack = await cls._taken(name, progress)
         try:
             await stack.give_back()
+        except (docker.errors.DockerException, OSError) as error:
+            raise StackError(f"{stack.named} could not be given back: {error}") from error
         finally:
             await ContainerStack.close(stack)
             stack.let_go()
@@ -175,13 +181,18 @@ class StandingStack(LentStack):
     @classmethod
     async def _taken(cls, name: str, progress: Progress) -> "StandingStack":
         folder = StateFolder.open().stack(name)
-        loan = Loan.take(folder)
+        control = await reached(folder)
         try:
-            control = await reached(folder)
+            loan = Loan.take(folder)
+        except BaseException:
+            await control.close()
+            raise
+        try:
             await asyncio.to_thread(leftovers.remove, None, of_stack(name))  # rules of a killed harness
             return cls(loan, control, progress)
         except BaseException:
             loan.let_go()
+            await control.close()
             raise
 
     async def give_back(self) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import psycopg
+
 from infra.components.exports import Published
 from infra.containers.description import ContainerDescription
 from infra.containers.engine import Engine
@@ -19,10 +21,14 @@ from infra.containers.pulumi_folder import FIRST_RUN, take_folder
 from infra.containers.removal import leave
 from infra.containers.stack import ContainerStack, seen
 from infra.embedded.control import Control
-from infra.embedded.errors import ProcessFailed
+from infra.embedded.errors import ProcessFailed, StackError
 from infra.embedded.launch import start_supervisor
+from infra.embedded.loan import must_keep_databases
 from infra.embedded.services import Services
 from infra.embedded.state import StackFolder, StateFolder
+from infra.topology import OPERATOR, Service
+
+LOG_IN_SECONDS_MAX = 5
 
 Progress = Callable[[str], None]
 
@@ -80,6 +86,8 @@ async def of_published(
     `preload`, `services` and `extras` as EmbeddedStack.up. It is given back by `close`.
     Raises StackInUse when another harness has it, EngineUnreachable and ProcessFailed.
     """
+    must_keep_databases(extras)
+    await _must_be_it(published)
     folder, description, lock = await asyncio.to_thread(take_folder, StateFolder.open(), published)
     try:
         lease = await asyncio.to_thread(start_supervisor, folder, lock, keep=False)
@@ -97,6 +105,34 @@ async def of_published(
         raise
     progress(f"stack pulumi:{stack.name} is ours: {len(description.blueprint.containers)} containers")
     return stack
+
+
+async def _must_be_it(published: Published) -> None:
+    """Raise StackError where a database does not take the password that was published.
+
+    Names and addresses of two stacks may be the same, on two machines or at two times; keys are not.
+    A site that does not answer says nothing: drills begin with mending it.
+    """
+    addresses = published.blueprint.addresses
+    for site in addresses.topology.sites:
+        host, port = addresses.address(OPERATOR, site.name, Service.POSTGRES)
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                host=host,
+                port=port,
+                dbname="postgres",
+                user="checker",
+                password=published.keys.passwords(site.name)["checker"].reveal(),
+                connect_timeout=LOG_IN_SECONDS_MAX,
+            )
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise StackError(
+                    f"the database of {site.name} at {host}:{port} does not take the password of stack "
+                    f"{published.settings.name!r} that was named: what runs there is another one of that name"
+                ) from None
+        else:
+            await connection.close()
 
 
 async def _taken(

@@ -407,6 +407,7 @@ class ContainerStack:
         for place in self.places:
             await self.resume_site(place)
             await self._power(place)
+            await power.free(self.folder, place)
         await asyncio.gather(*(self._end_services(site) for site in self.sites))
         running = await self._running()
         stores = [process for process in self._processes if process.endswith(("/postgres", "/s3"))]

@@ -146,6 +146,8 @@ def _empty(door: Door, bucket: str, prefix: str = "") -> bool:
     with ThreadPoolExecutor(HANDS) as pool:
         while True:
             keys = _objects(door, bucket, prefix)
+            if keys and keys == before and prefix:
+                raise ProcessFailed(f"{door.endpoint} keeps what it was told to delete under {prefix}")
             if not keys or keys == before:  # or they do not go: removing the bucket says why
                 break
             list(pool.map(lambda some: _delete(door, bucket, some), (keys[n::HANDS] for n in range(HANDS))))

@@ -14,7 +14,7 @@ from infra.s3_engines.outside import SECRET
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return what all processes of a stack are told: the account of a store is read from a file."""
     return {name: value for name, value in os.environ.items() if name != SECRET}
 
@@ -40,7 +40,7 @@ def start_supervisor(folder: StackFolder, lock: int, *, keep: bool) -> socket.so
             status = subprocess.call(
                 argv,
                 cwd=_CHECKOUT,
-                env={**_environment(), MARKER: str(folder.path), "PYTHONUNBUFFERED": "1"},
+                env={**environment(), MARKER: str(folder.path), "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+
+import psycopg
 
 from cutover.model.outputs import Outputs
 from infra.embedded import contract
 from infra.embedded.description import Description
-from infra.embedded.errors import StackError
+from infra.embedded.errors import ProcessFailed, StackError
 from infra.embedded.loan import Loan, is_lent, must_keep_databases, must_not_be_own, unused_run
 from infra.embedded.power import disk_of
 from infra.embedded.services import Services
 from infra.embedded.stack import EmbeddedStack
+from infra.embedded.state import StateFolder
 
 Progress = Callable[[str], None]
 
@@ -41,6 +45,7 @@ class LentStack(EmbeddedStack):
         for EmbeddedStack.up. Raises NoSuchStack, StackInUse, ProcessFailed, and StackError
         where the stack cannot carry these drills.
         """
+        must_keep_databases(extras)
         stack = await cls.attach(name)
         try:
             stack._must_carry(schema, power_cut=power_cut)
@@ -63,10 +68,10 @@ class LentStack(EmbeddedStack):
 
         Raises NoSuchStack, StackInUse while a harness lives, and StackError when it cannot be given back.
         """
+        if not is_lent(StateFolder.open().stack(name)):
+            return False
         stack = await cls.attach(name)
         try:
-            if not is_lent(stack.folder):
-                return False
             stack._lend(Loan.take(stack.folder), progress)
             try:
                 await stack._give_back()
@@ -90,13 +95,16 @@ class LentStack(EmbeddedStack):
             )
 
     def _lend(self, loan: Loan, progress: Progress) -> None:
-        """Leave the stack's own run out of all that follows, and end that of a harness that was killed."""
+        """Leave the stack's own run out of all that follows, and end that of a harness that was killed.
+
+        Of what such a harness ran, nothing but the run's number is taken over: it may have planted a bug.
+        """
         self._loan, self._progress = loan, progress
-        own = Description.read(loan.before).run
-        self._stores.spared = frozenset({own})
-        if self.description.run == own:
-            self.description = replace(self.description, run=unused_run())
-            self.description.save(self.folder)
+        own, last = Description.read(loan.before), Description.load(self.folder).run
+        self._stores.spared = frozenset({own.run})
+        self.description = replace(own, run=unused_run() if last == own.run else last)
+        self._given = (own.services, own.extras)
+        self.description.save(self.folder)
 
     async def fresh(
         self,
@@ -117,11 +125,12 @@ class LentStack(EmbeddedStack):
 
     async def close(self) -> None:
         """Give the stack back: what we started ends, what we broke is mended, and it serves its own run."""
+        lent = self.run
         try:
             await self._give_back()
-        except (StackError, OSError, TimeoutError) as error:
+        except StackError as error:
             self._progress(
-                f"embedded:{self.name} still serves run {self.run} of the drills: {error}. "
+                f"embedded:{self.name} still serves run {lent} of the drills: {error}. "
                 f"`cutover stack up --stack embedded:{self.name}` gives it back."
             )
         finally:
@@ -133,8 +142,16 @@ class LentStack(EmbeddedStack):
         await self.close()
 
     async def _give_back(self) -> None:
+        """Serve again what was served before. Raises StackError."""
+        try:
+            await self._restore()
+        except (psycopg.Error, OSError) as error:
+            raise StackError(str(error) or type(error).__name__) from error
+
+    async def _restore(self) -> None:
         await self._end_run()
-        await self._control.ask("forget")
+        with suppress(ProcessFailed):  # a supervisor of before this request goes on telling of the dead
+            await self._control.ask("forget")
         self.description = Description.read(self._loan.before)
         contract.publish(self.description, self.folder)
         for kind in self.description.services.of_a_site:

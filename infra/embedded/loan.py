@@ -8,9 +8,11 @@ and buckets they leave alone. A harness that was killed leaves `lent.json` behin
 whoever takes the stack next, or asks for it to be given back, learns from it what to restore.
 """
 
+import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,16 +30,11 @@ class Loan:
 
     @classmethod
     def take(cls, folder: StackFolder) -> "Loan":
-        """Take a stack that stands. Raises StackInUse while a living harness has it, NoSuchStack."""
+        """Take a stack that stands. Raises NoSuchStack, and StackInUse while a living harness has it."""
         with StateFolder.open().allocating():
-            if not folder.description.exists():
-                raise NoSuchStack(f"no stack {folder.name!r} is up")
-            try:
-                lock = take_lock(_borrower(folder))
-            except StackInUse:
-                raise StackInUse(
-                    f"another harness drills on {folder.name}; wait until it has ended"
-                ) from None
+            if not _stands(folder):
+                raise NoSuchStack(f"no stack {folder.name!r} is up to stay")
+            lock = _taken(folder)
             if not is_lent(folder):
                 write_file(_lent(folder), folder.description.read_text())
             return cls(folder, _lent(folder).read_text(), lock)
@@ -61,6 +58,30 @@ def must_be_free(folder: StackFolder) -> None:
     with StateFolder.open().allocating():
         if is_lent(folder) and is_locked(_borrower(folder)):
             raise StackInUse(f"a harness drills on {folder.name}; wait until it has ended")
+
+
+@contextmanager
+def held(folder: StackFolder) -> Iterator[None]:
+    """Lend a stack to nobody while whoever brought it up drills on it. Raises StackInUse."""
+    lock = _taken(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _stands(folder: StackFolder) -> bool:
+    """Say whether a stack was brought up to the end, and stays when its harness goes."""
+    if not folder.description.exists() or not (folder.path / "outputs.json").exists():
+        return False
+    return bool(json.loads(folder.description.read_text()).get("keep"))
+
+
+def _taken(folder: StackFolder) -> int:
+    try:
+        return take_lock(_borrower(folder))
+    except StackInUse:
+        raise StackInUse(f"another harness drills on {folder.name}; wait until it has ended") from None
 
 
 def must_keep_databases(extras: Mapping[str, Mapping[str, object]] | None) -> None:

@@ -64,13 +64,17 @@ async def cut(folder: StackFolder, site: str) -> None:
 
 
 async def restore(folder: StackFolder, sites: Iterable[str]) -> None:
-    """Give the disks that were cut their power back; nothing of the sites may run. Raises StackError."""
+    """Give the disks that were cut their power back, and room to those that were filled.
+
+    Nothing of a site whose disk was cut may run. Raises StackError.
+    """
     await _each(folder, sites, _restore)
 
 
 def _restore(disk: LoopDisk) -> None:
     if _has_no_power(disk):
         disk.restore()
+    fullness.free(disk.mount)  # a harness that filled it may have been killed
 
 
 def _has_no_power(disk: LoopDisk) -> bool:

@@ -23,6 +23,7 @@ import json
 import os
 import pwd
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def own_folder(path: Path, mode: int) -> None:
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace `path` in one step; nobody ever sees half of it, or sees it with a wider mode."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
         file.write(text)
     scratch.replace(path)

@@ -21,6 +21,9 @@ Less than what any client of ours waits, so that a server that is away looks lik
 store that is away, and never like one that is silent.
 """
 
+LAST_SECONDS_MAX = 60.0
+"""Longest that one end may go on once the other has said its last (seconds): that may be gone for good."""
+
 CHUNK = 1 << 16  #: bytes passed on at once
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -74,7 +77,10 @@ async def _both(there: Coroutine[Any, Any, None], back: Coroutine[Any, Any, None
     """Return whether both streams came to their end; False as soon as one broke."""
     ways = [asyncio.ensure_future(way) for way in (there, back)]
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(ways, timeout=LAST_SECONDS_MAX, return_when=asyncio.FIRST_EXCEPTION)
+        if not any(way.exception() for way in done) and len(done) < len(ways):
+            return False
         broken = [error for way in ways if way.done() and (error := way.exception())]
         return all(isinstance(error, _Ended) for error in broken)
     finally:

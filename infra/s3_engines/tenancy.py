@@ -25,13 +25,16 @@ UNHEARD = (OSError, HTTPException)
 """What is raised where nobody answers, or where what answers is no web server."""
 
 
+_WRITING = threading.Lock()
+"""Held while a list is read and written again: threads serve the places, each with an object of its own."""
+
+
 class Tenancy:
     """The buckets of one stack at a server outside of it."""
 
     def __init__(self, folder: StackFolder) -> None:
         self._list = folder.path / "buckets.json"
         self._account = folder.credentials / "s3-account.json"
-        self._writing = threading.Lock()
 
     def remember(self, pair: S3Credentials) -> None:
         """Keep the account for as long as the stack is there, in a file that only we may read."""
@@ -135,12 +138,12 @@ class Tenancy:
         return [Door(endpoint=told["url"], region=told["region"], pair=pair) for pair in unlike.values()]
 
     def _add(self, there: Outside, bucket: str) -> None:
-        with self._writing:
+        with _WRITING:
             names = [*self.buckets, bucket]
             write_json(self._list, {"url": there.url, "region": there.region, "buckets": names})
 
     def _drop(self, bucket: str) -> None:
-        with self._writing:
+        with _WRITING:
             told = self._read()
             write_json(self._list, {**told, "buckets": [one for one in told["buckets"] if one != bucket]})
 

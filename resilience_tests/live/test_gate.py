@@ -16,8 +16,8 @@ from drill.commit import commit_here
 from drill.drills import Drill
 from drill.live.runner import LiveDrill
 from drill.live.services import extras_of, services_of
-from drill.live.stacks import Stack, bring_up
-from drill.live.suite import check_possible, needs_disks
+from drill.live.stacks import Stack, Where, bring_up
+from drill.live.suite import check_possible, needs_disks, told_of_place
 from drill.pytest_plugin import chosen_drills, chosen_place
 from drill.report import DrillResult, history_name
 from drill.sample_plan import sample_plan
@@ -29,6 +29,7 @@ class Gate:
     """The stack that all drills share."""
 
     stack: Stack
+    where: Where
     folder: Path
     done: list[str] = field(default_factory=list)
 
@@ -38,7 +39,8 @@ class Gate:
             await self.stack.fresh(services=services_of(drill.plant), extras=extras_of(drill.plant))
         self.done.append(drill.name)
         history = self.folder / history_name(len(self.done), drill.name)
-        return await LiveDrill(self.stack, sample_plan(), drill, history).run(commit=commit_here())
+        result = await LiveDrill(self.stack, sample_plan(), drill, history).run(commit=commit_here())
+        return told_of_place(result, drill, self.where)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -64,7 +66,7 @@ async def gate(
     check_possible(chosen_drills(request.config), where)
     power_cut = needs_disks(chosen_drills(request.config))
     stack = await bring_up(print, where, keep=keep, name=KEPT if keep else None, power_cut=power_cut)
-    yield Gate(stack, tmp_path_factory.mktemp("gate"))
+    yield Gate(stack, where, tmp_path_factory.mktemp("gate"))
     await (stack.close() if keep or where.stays else stack.down())
 
 

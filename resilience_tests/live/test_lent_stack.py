@@ -1,6 +1,7 @@
 """Drills take a stack that stands, and give it back as it was: its run, its data, its links."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -18,11 +19,13 @@ from drill.cli.application import run as command
 from drill.drills import Drill
 from drill.live.stacks import SCHEMA, Where, bring_up
 from drill.live.suite import Suite
+from drill.planted import LIVE
 from drill.verdict import Verdict
 from infra.embedded.buckets import Door
-from infra.embedded.errors import StackError, StackInUse
+from infra.embedded.errors import NoSuchStack, StackError, StackInUse
 from infra.embedded.lent import LentStack
-from infra.embedded.loan import is_lent
+from infra.embedded.loan import Loan, held, is_lent
+from infra.embedded.processes import identify, wait_gone
 from infra.embedded.stack import EmbeddedStack
 from infra.embedded.state import StackFolder, StateFolder
 
@@ -36,7 +39,7 @@ import asyncio, sys
 from drill.live.stacks import Where, bring_up
 
 async def main():
-    stack = await bring_up(lambda _: None, Where(stack=sys.argv[1]))
+    stack = await bring_up(lambda _: None, Where(stack=sys.argv[1]), plant=sys.argv[2] or None)
     await stack.cut("east-west")
     await stack.kill_site("west")
     print("broken", flush=True)
@@ -91,9 +94,9 @@ def command_line(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def killed_in_the_middle() -> Iterator[None]:
+def killed_in_the_middle(plant: str = "") -> Iterator[None]:
     """A harness that has borrowed the stack and broken it; it is killed at the end."""
-    argv = [sys.executable, "-c", BORROW_AND_BREAK, NAMED]
+    argv = [sys.executable, "-c", BORROW_AND_BREAK, NAMED, plant]
     with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as harness:
         assert harness.stdout is not None
         assert harness.stdout.readline() == "broken\n"
@@ -201,3 +204,42 @@ async def test_what_it_cannot_carry_is_said_before_anything_is_changed(
 def test_nothing_is_kept_of_drills_on_a_stack_that_stays(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["gate", "--stack", NAMED, "--keep-stack"]) == 64
     assert "stays anyway" in capsys.readouterr().err
+
+
+async def test_what_a_killed_harness_planted_is_not_what_the_next_one_runs(standing: Owned) -> None:
+    plant = next(one.name for one in LIVE.values() if "worker" in one.processes and not one.database)
+    with killed_in_the_middle(plant):
+        assert plant in standing.folder.description.read_text()
+    next_one = await bring_up(print, Where(stack=NAMED))
+    try:
+        assert plant not in standing.folder.description.read_text()
+    finally:
+        await next_one.close()
+    await must_be_as_before(standing)
+
+
+def test_a_stack_that_does_not_stay_or_is_drilled_on_by_its_owner_is_not_lent(
+    standing: Owned, tmp_path: Path
+) -> None:
+    with held(standing.folder), pytest.raises(StackInUse):
+        Loan.take(standing.folder)
+    folder = StackFolder("passing", tmp_path, tmp_path)
+    (tmp_path / "outputs.json").write_text("{}")
+    folder.description.write_text('{"keep": false}')
+    with pytest.raises(NoSuchStack):
+        Loan.take(folder)
+
+
+def test_when_it_died_while_it_was_lent_another_takes_its_place(standing: Owned) -> None:
+    """The last of these tests: what stood is gone, and what comes up is empty."""
+    with killed_in_the_middle():
+        supervisor = json.loads(standing.folder.processes.read_text())["supervisor"]
+        dying = identify(supervisor["pid"])
+        assert dying is not None
+        os.kill(dying.pid, signal.SIGKILL)
+        assert wait_gone([dying], DEADLINE) == []
+    up = command_line("stack", "up", "--stack", NAMED)
+    assert up.returncode == 0, up.stderr
+    assert not is_lent(standing.folder)
+    told = Outputs.from_json(standing.outputs.read_text())
+    assert ask(told, "east", "SELECT to_regclass('kept')") == [(None,)]

@@ -97,6 +97,8 @@ def must_be_fetched(made: Deployment) -> None:
     try:
         made.run("init")
     except AssertionError as error:
+        if "available provider packages" not in str(error):
+            raise
         pytest.skip(f"NOT TRIED, the provider {SOURCE} cannot be fetched: {error}")
 
 
@@ -119,7 +121,9 @@ def test_a_new_expiry_replaces_no_volume(deployment: Deployment) -> None:
     finally:
         deployment.declare()
     assert "docker_container.east-postgres must be replaced" in said
-    assert "docker_volume" not in said.partition("OpenTofu will perform")[2]
+    _, begins, planned = said.partition("OpenTofu will perform")
+    assert begins
+    assert "docker_volume" not in planned
 
 
 def test_a_killed_site_is_healed_and_its_containers_are_the_same(deployment: Deployment) -> None:

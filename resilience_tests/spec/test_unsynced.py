@@ -1,11 +1,14 @@
 """What a drill says of the object store: why a power cut lost objects, or that it was not judged."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from drill.checkers.attached import NAME, WRONG_OBJECT
 from drill.drills import Drill
+from drill.live.stacks import Where
+from drill.live.suite import OTHER_CODE, told_of_place
 from drill.live.unsynced import explained
 from drill.report import DrillResult
 from drill.verdict import Finding, Verdict, Witness, worst
@@ -79,3 +82,16 @@ def test_nothing_is_blamed_on_a_store_that_did_not_do_it(
     found: DrillResult, drill: Drill, server: str
 ) -> None:
     assert explained(found, drill, server) == found
+
+
+def test_the_place_of_a_drill_is_said_with_it_whoever_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_url = told_of_place(result(), CUT, Where(s3_server=URL))
+    assert worst(finding.verdict for finding in at_url.findings) is Verdict.INCONCLUSIVE
+    assert at_url.repeat == f"cutover-drill run --s3-server {URL}"
+    assert told_of_place(result(), KILL, Where()).notes == ()
+    monkeypatch.setenv("CUTOVER_STATE", str(tmp_path))
+    stands = told_of_place(result(), KILL, Where(stack="pulumi:dev"))
+    assert stands.notes == (OTHER_CODE,)
+    assert stands.repeat == "cutover-drill run --stack pulumi:dev"

@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -256,3 +257,17 @@ def test_the_account_is_kept_where_only_its_owner_reads_it(folder: StackFolder) 
     tenancy_of(folder, Account(endpoint="http://s3.example", access_key="me", secret="mine"))
     told_in = [path for path in folder.path.rglob("*") if path.is_file() and "mine" in path.read_text()]
     assert [path.stat().st_mode & 0o077 for path in told_in] == [0]
+
+
+def test_places_that_list_their_buckets_at_one_moment_lose_none_of_each_other(folder: StackFolder) -> None:
+    """Each place is served by a thread, with an object of its own over the one list of the stack."""
+    there, together = told("http://127.0.0.1:1"), Barrier(3)
+
+    def list_some(place: str) -> None:
+        together.wait()
+        for number in range(20):
+            Tenancy(folder)._add(there, f"{place}-{number}")
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(list_some, ("east", "west", "witness")))
+    assert len(set(Tenancy(folder).buckets)) == 60
