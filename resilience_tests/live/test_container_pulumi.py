@@ -20,13 +20,13 @@ from cutover.model.outputs import Credentials, Database, Outputs
 from drill.live.stacks import Where
 from drill.live.stacks import bring_up as drills_on
 from infra.blueprint.settings import StackSettings
-from infra.components.exports import document_of
+from infra.components.exports import KEY, document_of
 from infra.containers import bring_up, leftovers
 from infra.containers.claims import PULUMI, STACK, from_labels, of_stack
 from infra.containers.engine import Engine
 from infra.containers.pulumi_folder import is_lent, key_file
 from infra.containers.routes import ways
-from infra.embedded.errors import StackInUse
+from infra.embedded.errors import StackError, StackInUse
 from infra.embedded.state import StateFolder
 from infra.images.build import ensure_image
 from infra.images.errors import NoPackageSource, NoTool
@@ -212,6 +212,18 @@ async def test_what_it_printed_is_enough_for_drills_on_a_machine_without_pulumi(
     assert made_by_pulumi(engine, settings) == before
     assert set(served(engine, settings).values()) == {"r1"}
     assert free(state, state.stack(settings.name))
+
+
+async def test_what_another_stack_of_its_name_printed_does_not_strike_it(
+    state: StateFolder, settings: StackSettings, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    before = made_by_pulumi(engine, settings)
+    printed = tmp_path / "outputs.json"
+    printed.write_text(json.dumps({**outputs(settings), KEY: "of somebody else, and as long"}))
+    with pytest.raises(StackError, match="another one of that name"):
+        await drills_on(print, Where(stack=str(printed)))
+    assert made_by_pulumi(engine, settings) == before
+    assert not state.stack(settings.name).path.exists()
 
 
 async def test_a_harness_killed_on_it_leaves_no_rule_and_stack_up_gives_the_stack_back(
