@@ -8,6 +8,7 @@ from infra.blueprint.addresses import INSIDE, Addresses
 from infra.blueprint.containers import DATA, Blueprint, Container
 from infra.blueprint.keys import Keys
 from infra.contract import Run, bucket_of, outputs_of, platform_settings, region_of
+from infra.s3_engines.outside import FRONT
 from infra.topology import OPERATOR, WITNESS, Service
 
 ENTRIES: Mapping[str, str] = {
@@ -18,9 +19,6 @@ ENTRIES: Mapping[str, str] = {
     "setup": "infra.images.setup:serve",
 }
 """The program of each kind, "module:function"; PostgreSQL is none of ours."""
-
-FRONT = "infra.s3_engines.front:serve"
-"""What a place's store runs instead where the server stands outside."""
 
 EVERYWHERE = "0.0.0.0"
 

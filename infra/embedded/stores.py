@@ -17,12 +17,10 @@ from infra.embedded.services import s3_settings
 from infra.embedded.state import StackFolder
 from infra.embedded.waiting import ready_or_ended, until_it_listens
 from infra.s3_engines import versitygw
-from infra.s3_engines.outside import Outside
+from infra.s3_engines.outside import FRONT, Outside
 from infra.s3_engines.resolve import OWN
 from infra.s3_engines.tenancy import Tenancy
 from infra.topology import WITNESS, Service, two_sites
-
-FRONT = "infra.s3_engines.front:serve"
 
 LISTEN_SECONDS_MAX = 15.0
 """Longest wait until a server of another make listens (seconds); versitygw takes 0.05."""

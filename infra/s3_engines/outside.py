@@ -18,6 +18,9 @@ from infra.embedded.errors import NoS3Server
 ACCESS, SECRET, REGION, KEYS = "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_REGION", "S3_KEYS"
 """Variables of the environment with the account there, its region, and what the server does with keys."""
 
+FRONT = "infra.s3_engines.front:serve"
+"""What a place's store runs instead, a process as a container."""
+
 USUAL_REGION = "us-east-1"
 USUAL_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
