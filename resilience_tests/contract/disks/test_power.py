@@ -1,4 +1,4 @@
-"""The disks of a stack as a whole, on real file systems in files: what a killed harness did to them is undone."""
+"""The disks of a whole stack, on real file systems in files: what a killed harness did to them is undone."""
 
 from collections.abc import Iterator
 from pathlib import Path
